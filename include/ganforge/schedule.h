@@ -1,0 +1,19 @@
+// Quantities that change with the step, evaluated on the device.
+#pragma once
+
+#include <cstdint>
+
+namespace ganforge {
+
+///   constant: from;  linear, cosine: from → to between ticks begin and end, constant outside;
+///   step: from before `begin`, to from then on.
+/// A tick is the number of updating runs so far.
+struct Schedule {
+  enum class Kind { constant, linear, cosine, step };
+  Kind kind = Kind::constant;
+  float from = 0, to = 0;
+  std::int64_t begin = 0, end = 0;
+  friend bool operator==(const Schedule&, const Schedule&) = default;
+};
+
+}  // namespace ganforge

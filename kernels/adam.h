@@ -1,0 +1,40 @@
+// Adam with exponential moving average of the weights, on one flat buffer (Kingma & Ba, arXiv:1412.6980, algorithm 1).
+#pragma once
+
+#include <ganforge/stream.h>
+
+#include <cstdint>
+
+namespace ganforge {
+
+/// From element `begin` of the previous segment's end up to `end`: learning rate × lr_scale, decoupled weight decay
+/// (w −= lr · decay · w).
+struct AdamSegment {
+  std::int64_t end;
+  float lr_scale;
+  float decay;
+};
+inline constexpr int max_adam_segments = 8;
+
+///   t' = t + 1;  m' = β₁m + (1−β₁)g;  v' = β₂v + (1−β₂)g²
+///   w' = w − lr · (m'/(1−β₁^t')) / (√(v'/(1−β₂^t')) + eps)
+///   ema' = ema_decay · ema + (1 − ema_decay) · w'        (ema null: none)
+///
+/// Outputs may be the memory of their inputs (w' on w, …, t' on t). t is a float32 step count and lr a float32 scalar, both
+/// on the device. n is the number of elements of each buffer (a multiple of 16; buffers start on 64 bytes).
+struct AdamArgs {
+  const float *w, *g, *m, *v, *ema;
+  float *new_w, *new_m, *new_v, *new_ema;
+  const float* t;
+  float* new_t;
+  const float* lr;
+  float beta1, beta2, eps, ema_decay;
+  std::int64_t n;
+  int segments;  // 0: lr_scale 1, decay 0 everywhere
+  AdamSegment segment[max_adam_segments];
+  unsigned* ticket;  // CUDA: one counter, zero before the first launch; the kernel leaves it zero
+};
+void adam(const CpuStream& stream, const AdamArgs& args);
+void adam(const CudaStream& stream, const AdamArgs& args);
+
+}  // namespace ganforge
