@@ -7,8 +7,8 @@
 
 namespace ganforge {
 
-/// From element `begin` of the previous segment's end up to `end`: learning rate × lr_scale, decoupled weight decay
-/// (w −= lr · decay · w).
+/// From the previous segment's end up to `end` (a multiple of 16): learning rate × lr_scale, decoupled weight decay
+/// (w −= lr · lr_scale · decay · w).
 struct AdamSegment {
   std::int64_t end;
   float lr_scale;
@@ -30,7 +30,7 @@ struct AdamArgs {
   const float* lr;
   float beta1, beta2, eps, ema_decay;
   std::int64_t n;
-  int segments;  // 0: lr_scale 1, decay 0 everywhere
+  int segments;  // behind the last one: lr_scale 1, decay 0
   AdamSegment segment[max_adam_segments];
   unsigned* ticket;  // CUDA: one counter, zero before the first launch; the kernel leaves it zero
 };

@@ -20,6 +20,7 @@ struct Latent {
   std::uint32_t draw;
   std::int64_t elements;
   float* z;
+  std::int64_t first = 0;  // number of its first element (random.h): rank r of a data-parallel run has r · elements
 };
 
 /// With t = *tick (number of updating runs so far):

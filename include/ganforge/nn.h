@@ -1,0 +1,358 @@
+// Networks: layers, parameters, optimisers. A model is a function from values to a value; a Network gives it weights.
+#pragma once
+
+#include <ganforge/data.h>
+#include <ganforge/ops.h>
+#include <ganforge/program.h>
+#include <ganforge/store.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace ganforge {
+
+class Network;
+
+enum class Mode { training, inference };
+
+/// How a parameter begins. Fans are taken from a weight's shape [out, …, in].
+struct Initializer {
+  enum class Kind {
+    constant,       ///< value
+    normal,         ///< N(mean, stddev)
+    glorot_uniform  ///< U(−a, a), a = √(6/(fan_in + fan_out)) (Glorot & Bengio 2010; Keras' default)
+  };
+  Kind kind = Kind::constant;
+  float mean = 0;    ///< or the constant
+  float stddev = 0;
+
+  static Initializer zeros() { return {}; }
+  static Initializer ones() { return {Kind::constant, 1, 0}; }
+  static Initializer glorot_uniform() { return {Kind::glorot_uniform, 0, 0}; }
+  static Initializer normal(float mean, float stddev) { return {Kind::normal, mean, stddev}; }
+
+  /// "glorot_uniform", "normal(0, 0.02)", "constant(1)"
+  std::string str() const;
+  /// Throws ConfigError.
+  static Initializer parse(const std::string& text);
+  friend bool operator==(const Initializer&, const Initializer&) = default;
+};
+
+/// The values that a parameter of this name begins with: a function of (seed, name, shape).
+std::vector<float> initial_values(const Initializer& initial, const std::string& name, const Shape& shape, std::uint64_t seed);
+
+/// Where a model is being built: graph, variables, mode, and whose weights. Cheap to copy.
+class Context {
+ public:
+  Context(Graph& graph, VariableStore& store, Mode mode) : graph_(&graph), store_(&store), mode_(mode) {}
+
+  Graph& graph() const { return *graph_; }
+  VariableStore& store() const { return *store_; }
+  bool training() const { return mode_ == Mode::training; }
+
+  /// The same context in which the batch consists of `groups` equal blocks: layers that mix samples stay within a block.
+  Context groups(int groups) const;
+  int groups() const { return groups_; }
+  /// The same context with the moving average of the weights, where a network has one.
+  Context ema() const;
+
+  /// A trainable weight of the network being built; registered by name on the first build.
+  Value parameter(const std::string& name, const Shape& shape, const Initializer& initial);
+  /// A running quantity of the network being built, and its update.
+  Value state(const std::string& name, const Shape& shape, const Initializer& initial);
+  void set_state(const std::string& name, Value value);
+
+  /// Names of parameters and nodes built while the object lives begin with `name`.
+  class Scope {
+   public:
+    Scope(Context& context, const std::string& name);
+    ~Scope();
+    Scope(const Scope&) = delete;
+
+   private:
+    Context& context_;
+    std::string outer_;
+  };
+
+  const std::string& scope() const { return scope_; }
+  /// A line for Network::summary().
+  void note_layer(const std::string& layer, const Shape& output);
+
+  /// Quantities for people to look at (scalars): filed by the next step's prologue, in this order. At most 32.
+  void report(const std::vector<std::pair<std::string, Value>>& quantities);
+
+ private:
+  friend class Network;
+  Graph* graph_;
+  VariableStore* store_;
+  Mode mode_;
+  int groups_ = 1;
+  bool ema_ = false;
+  Network* network_ = nullptr;
+  std::string scope_;
+};
+
+// --- layers -----------------------------------------------------------------------------------------------------------
+
+/// A layer as data: its type and attributes, as they stand in a model file.
+using Attribute = std::variant<bool, std::int64_t, float, std::string, std::vector<std::int64_t>>;
+struct LayerSpec {
+  std::string type;
+  std::vector<std::pair<std::string, Attribute>> attributes;
+};
+
+// Each layer lists its attributes once, in visit(v): v("name", member). `name` is its word in a model file.
+
+/// y = x·wᵀ + b over the last axis; the activation that follows is fused.
+struct Linear {
+  static constexpr auto name = "linear";
+  std::int64_t out_features = 1;
+  bool bias = true;
+  Initializer init = Initializer::glorot_uniform();
+  Value operator()(Context& context, Value x, const Activation& activation) const;
+  void visit(auto&& v) { v("out_features", out_features), v("bias", bias), v("init", init); }
+};
+/// Over all axes but the last; the activation that follows is fused.
+struct BatchNorm {
+  static constexpr auto name = "batch_norm";
+  float momentum = 0.99f;  ///< share of the running statistics that is kept (Keras' convention; PyTorch's 0.1 is 0.9 here)
+  float eps = 1e-3f;
+  Initializer init = Initializer::ones();  ///< of γ; β begins at 0
+  Value operator()(Context& context, Value x, const Activation& activation) const;
+  void visit(auto&& v) { v("momentum", momentum), v("eps", eps), v("init", init); }
+};
+struct LeakyReLU {
+  static constexpr auto name = "leaky_relu";
+  float negative_slope = 0.2f;
+  Activation activation() const { return {Activation::Kind::leaky_relu, negative_slope}; }
+  void visit(auto&& v) { v("negative_slope", negative_slope); }
+};
+struct ReLU {
+  static constexpr auto name = "relu";
+  Activation activation() const { return {Activation::Kind::leaky_relu, 0}; }
+  void visit(auto&&) {}
+};
+struct Tanh {
+  static constexpr auto name = "tanh";
+  Activation activation() const { return {Activation::Kind::tanh, 0}; }
+  void visit(auto&&) {}
+};
+struct Sigmoid {
+  static constexpr auto name = "sigmoid";
+  Activation activation() const { return {Activation::Kind::sigmoid, 0}; }
+  void visit(auto&&) {}
+};
+/// [N, …] → [N, everything]
+struct Flatten {
+  static constexpr auto name = "flatten";
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&&) {}
+};
+/// [N, …] → [N, shape]
+struct Reshape {
+  static constexpr auto name = "reshape";
+  std::vector<std::int64_t> shape;
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) { v("shape", shape); }
+};
+
+/// Any of the layers above, or one of your own with the same members.
+class Layer {
+ public:
+  template <class L>
+  Layer(L layer) : self_(std::make_shared<const Holder<L>>(std::move(layer))) {}
+
+  const char* type() const { return self_->type(); }
+  LayerSpec spec() const { return self_->spec(); }
+  /// What the layer does if it is an activation and nothing else.
+  std::optional<Activation> activation() const { return self_->activation(); }
+  /// It can apply the activation that follows it in the same pass.
+  bool fuses_activation() const { return self_->fuses_activation(); }
+  Value apply(Context& context, Value x, const Activation& activation) const { return self_->apply(context, x, activation); }
+
+ private:
+  struct Concept {
+    virtual ~Concept() = default;
+    virtual const char* type() const = 0;
+    virtual LayerSpec spec() const = 0;
+    virtual std::optional<Activation> activation() const = 0;
+    virtual bool fuses_activation() const = 0;
+    virtual Value apply(Context& context, Value x, const Activation& activation) const = 0;
+  };
+  template <class L>
+  struct Holder;
+  std::shared_ptr<const Concept> self_;
+};
+
+Attribute to_attribute(const Initializer& initial);
+template <class T>
+  requires std::constructible_from<Attribute, T>
+Attribute to_attribute(const T& value) { return value; }
+
+template <class L>
+struct Layer::Holder final : Layer::Concept {
+  static constexpr bool fuses = requires(const L& l, Context& c, Value x, Activation a) { l(c, x, a); };
+  static constexpr bool is_activation = requires(const L& l) { l.activation(); };
+
+  explicit Holder(L l) : layer(std::move(l)) {}
+  const char* type() const override { return L::name; }
+  LayerSpec spec() const override {
+    LayerSpec spec{L::name, {}};
+    L copy = layer;
+    copy.visit([&](const char* name, const auto& member) { spec.attributes.emplace_back(name, to_attribute(member)); });
+    return spec;
+  }
+  std::optional<Activation> activation() const override {
+    if constexpr (is_activation) return layer.activation();
+    else return std::nullopt;
+  }
+  bool fuses_activation() const override { return fuses; }
+  Value apply(Context& context, Value x, const Activation& after) const override {
+    if constexpr (fuses) return layer(context, x, after);
+    else if constexpr (is_activation) return activate(activate(x, layer.activation()), after);
+    else return activate(layer(context, x), after);
+  }
+
+  L layer;
+};
+
+/// Layers one after another.
+class Sequential {
+ public:
+  Sequential() = default;
+  Sequential(std::initializer_list<Layer> layers) : layers_(layers) {}
+  explicit Sequential(std::vector<Layer> layers) : layers_(std::move(layers)) {}
+
+  Value operator()(Context& context, Value x) const;
+  const std::vector<Layer>& layers() const { return layers_; }
+  /// The activation that the output has passed; none if the last layer that does more than reshaping is no activation.
+  Activation output_activation() const;
+
+ private:
+  std::vector<Layer> layers_;
+};
+
+std::vector<LayerSpec> specs_of(const Sequential& model);
+/// Throws ConfigError for an unknown type or attribute (with the nearest name) or a value of the wrong type or range.
+Layer make_layer(const LayerSpec& spec);
+
+/// A function from values to a value.
+using Model = std::function<Value(Context&, Value)>;
+
+// --- networks ---------------------------------------------------------------------------------------------------------
+
+/// A model and its variables: `name`/weights (all trainable weights, flat) and its running quantities.
+class Network {
+ public:
+  /// Builds the model once on inputs of these shapes, to learn its parameters, and initialises them.
+  Network(VariableStore& store, const std::string& name, Model model, const Shape& input);
+  Network(const Network&) = delete;
+
+  /// The model in a graph. Weights are those last assigned there.
+  Value operator()(const Context& context, Value x);
+  /// The weights as the values that a loss is differentiated by. Take them before the optimiser assigns new ones: gradients
+  /// with respect to the new weights of a loss that was built from the old ones are absent.
+  Values parameters(const Context& context) const;
+
+  struct Parameter {
+    std::string name;  ///< with its scope: "discriminator/1_linear/w"
+    Shape shape;
+    Initializer initial;
+    std::int64_t offset = 0;  ///< in elements of the flat buffer
+  };
+  const std::string& name() const { return name_; }
+  const std::vector<Parameter>& parameter_list() const { return parameters_; }
+  std::int64_t parameter_count() const;
+  const Shape& output_shape() const { return output_; }
+  Variable& weights() { return *weights_; }
+  /// Keeps a moving average of the weights from now on; adam() updates it.
+  void enable_ema();
+  Variable* ema() { return ema_; }
+
+  /// A table: layer, output shape, parameters. For people.
+  std::string summary() const;
+
+ private:
+  friend class Context;
+  struct LayerInfo {
+    std::string layer;
+    Shape output;
+    std::int64_t parameters_so_far;
+  };
+
+  Value parameter(const Context& context, const std::string& name, const Shape& shape, const Initializer& initial);
+  Value view(const Context& context, const Parameter& parameter) const;
+  void note_layer(const std::string& layer, const Shape& output);
+
+  VariableStore* store_;
+  std::string name_;
+  Model model_;
+  Shape input_, output_;
+  std::vector<Parameter> parameters_;
+  std::vector<LayerInfo> layers_;  ///< filled while `registering_`
+  bool registering_ = false;
+  Variable* weights_ = nullptr;
+  Variable* ema_ = nullptr;
+};
+
+/// One Adam step on a network: `gradients` as grad(loss, network.parameters(context)) gave them. Assigns weights, moments, and
+/// the moving average if the network has one. `lr` is a float32 scalar (a schedule); absent: options.lr.
+/// Throws Error if a parameter has no gradient.
+void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr = {});
+
+// --- data on the device -----------------------------------------------------------------------------------------------
+
+/// Samples resident on a device as bytes.
+class Dataset {
+ public:
+  /// Throws DeviceError if they do not fit.
+  Dataset(Device& device, HostDataset data);
+
+  const std::string& name() const { return name_; }
+  std::int64_t count() const { return images_->type.shape[0]; }
+  /// Shape of one sample: [H, W, C] for images.
+  const Shape& sample() const { return sample_; }
+  const std::vector<std::string>& classes() const { return classes_; }
+  bool has_labels() const { return labels_ != nullptr; }
+  Variable& images() const { return *images_; }
+  Variable& labels() const { return *labels_; }
+
+ private:
+  std::string name_;
+  Shape sample_;
+  std::vector<std::string> classes_;
+  std::unique_ptr<Variable> images_, labels_;
+};
+/// find_dataset() of data.h, on a device.
+Dataset load_dataset(const std::string& name_or_path, Device& device);
+
+/// What a step draws.
+struct DrawOptions {
+  std::int64_t rows = 0;     ///< samples
+  bool labels = false;       ///< their labels too
+  float low = -1, high = 1;  ///< the range that bytes 0…255 are mapped to
+  std::vector<LatentSpec> latents;
+  std::vector<Schedule> schedules;
+};
+struct Drawn {
+  Value real, labels;
+  Values latents, schedules;
+};
+/// The prologue of an updating program: call it once, first. Advances the tick and the data cursor of the store.
+Drawn draw(Context& context, const Dataset& data, const DrawOptions& options);
+
+/// Names of the store's step variables.
+inline constexpr auto tick_variable = "step/tick";
+inline constexpr auto cursor_variable = "step/cursor";
+inline constexpr auto statistics_variable = "step/statistics";
+inline constexpr auto ring_variable = "step/ring";
+inline constexpr auto ring_tick_variable = "step/ring_tick";
+inline constexpr std::int64_t ring_rows = 256;
+
+}  // namespace ganforge

@@ -1,0 +1,183 @@
+#include "src/core/device_cuda.h"
+
+#include "src/core/cuda_check.h"
+#include "src/core/cuda_libraries.h"
+
+#include <cstring>
+
+namespace ganforge {
+namespace {
+
+constexpr int min_compute_capability = 75;
+
+// An error of the last call stays readable for the next check, though that call had none.
+[[noreturn]] void fail(const std::string& message) {
+  cudaGetLastError();
+  throw DeviceError(message);
+}
+
+std::size_t free_device_bytes() {
+  std::size_t free = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return free;
+}
+
+/// Makes the GPU the thread's current one and returns what is known of it.
+cudaDeviceProp probe(int index) {
+  int count = 0;
+  if (cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0) {
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+      fail("no usable GPU: no NVIDIA driver is installed");
+    if (status == cudaErrorInsufficientDriver) {
+      fail("no usable GPU: the NVIDIA driver supports CUDA " + std::to_string(driver / 1000) + "." +
+           std::to_string(driver % 1000 / 10) + ", " + std::to_string(CUDART_VERSION / 1000) + ".0 or newer is needed");
+    }
+    fail(std::string("no usable GPU: ") + cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status));
+  }
+  if (index < 0 || index >= count) {
+    fail("no GPU " + std::to_string(index) + ": this machine has " + std::to_string(count) + ", counted from 0");
+  }
+  cudaDeviceProp properties{};
+  if (cudaError_t status = cudaGetDeviceProperties(&properties, index); status != cudaSuccess) {
+    fail(std::string("no usable GPU: ") + cudaGetErrorString(status));
+  }
+  if (10 * properties.major + properties.minor < min_compute_capability) {
+    fail(std::string("no usable GPU: ") + properties.name + " has compute capability " +
+         std::to_string(properties.major) + "." + std::to_string(properties.minor) + ", 7.5 or newer is needed");
+  }
+  if (cudaError_t status = cudaSetDevice(index); status != cudaSuccess) {
+    fail(std::string("no usable GPU: ") + cudaGetErrorString(status));
+  }
+  return properties;
+}
+
+class Mirror : public CudaMirror {
+ public:
+  Mirror(cudaStream_t stream, std::size_t bytes) : stream_(stream), bytes_(bytes) {
+    if (cudaMallocHost(&memory_, bytes ? bytes : 1) != cudaSuccess) {
+      fail("out of pinned host memory: " + std::to_string(bytes) + " bytes asked");
+    }
+    std::memset(memory_, 0, bytes);
+    if (cudaError_t status = cudaEventCreateWithFlags(&done_, cudaEventDisableTiming); status != cudaSuccess) {
+      cudaFreeHost(memory_);
+      fail(std::string("cudaEventCreateWithFlags: ") + cudaGetErrorString(status));
+    }
+  }
+  ~Mirror() override {
+    cudaEventSynchronize(done_);  // a copy may be on its way into the memory
+    cudaEventDestroy(done_);
+    cudaFreeHost(memory_);
+  }
+
+  void start(const void* device_memory) override {
+    if (bytes_) {
+      check_cuda(cudaMemcpyAsync(memory_, device_memory, bytes_, cudaMemcpyDeviceToHost, stream_), "copy to the host");
+    }
+    check_cuda(cudaEventRecord(done_, stream_), "cudaEventRecord");
+  }
+  const void* wait() override {
+    check_cuda(cudaEventSynchronize(done_), "wait for a copy to the host");
+    return memory_;
+  }
+
+ private:
+  cudaStream_t stream_;
+  std::size_t bytes_;
+  void* memory_ = nullptr;
+  cudaEvent_t done_ = nullptr;
+};
+
+class CudaCaptured : public Captured {
+ public:
+  CudaCaptured(cudaStream_t stream, cudaGraph_t graph) : stream_(stream) {
+    check_cuda(cudaGraphInstantiate(&graph_, graph, 0), "cudaGraphInstantiate");
+  }
+  ~CudaCaptured() override { cudaGraphExecDestroy(graph_); }
+  void launch() override { check_cuda(cudaGraphLaunch(graph_, stream_), "cudaGraphLaunch"); }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraphExec_t graph_ = nullptr;
+};
+
+class Backend : public CudaBackend {
+ public:
+  explicit Backend(int index) {
+    const cudaDeviceProp properties = probe(index);
+    name_ = properties.name;
+    multiprocessors_ = properties.multiProcessorCount;
+    compute_capability_ = 10 * properties.major + properties.minor;
+    // Non-blocking: the legacy default stream, which other libraries may use, neither waits for it nor holds it up.
+    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  }
+  ~Backend() override {
+    cudaStreamSynchronize(stream_);
+    cudaStreamDestroy(stream_);
+  }
+
+  std::string name() const override { return name_; }
+  Stream stream() override { return CudaStream{stream_, &libraries_, multiprocessors_, compute_capability_}; }
+
+  Memory allocate(std::size_t bytes) override {
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, bytes ? bytes : 1) != cudaSuccess) {
+      fail("out of memory on " + name_ + ": " + std::to_string(bytes) + " bytes asked, " +
+           std::to_string(free_device_bytes()) + " free; use a smaller batch or network");
+    }
+    Memory owner(memory, [](void* p) { cudaFree(p); });
+    clear(memory, bytes);
+    return owner;
+  }
+  std::size_t free_bytes() const override { return free_device_bytes(); }
+
+  void upload(void* to, const void* from, std::size_t bytes) override {
+    if (!bytes) return;
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copy to the GPU");
+    synchronize();
+  }
+  void download(void* to, const void* from, std::size_t bytes) override {
+    if (bytes) check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copy from the GPU");
+    synchronize();
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    if (bytes) check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copy on the GPU");
+  }
+  void clear(void* memory, std::size_t bytes) override {
+    if (bytes) check_cuda(cudaMemsetAsync(memory, 0, bytes, stream_), "cudaMemsetAsync");
+  }
+  void synchronize() override { check_cuda(cudaStreamSynchronize(stream_), "work on the GPU failed"); }
+
+  std::unique_ptr<Captured> capture(const std::function<void()>& work) override {
+    check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    cudaGraph_t graph = nullptr;
+    try {
+      work();
+    } catch (...) {
+      cudaStreamEndCapture(stream_, &graph);
+      if (graph) cudaGraphDestroy(graph);
+      cudaGetLastError();
+      throw;
+    }
+    check_cuda(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
+    const std::unique_ptr<CUgraph_st, decltype(&cudaGraphDestroy)> owner(graph, cudaGraphDestroy);
+    return std::make_unique<CudaCaptured>(stream_, graph);
+  }
+
+  std::unique_ptr<CudaMirror> mirror(std::size_t bytes) override { return std::make_unique<Mirror>(stream_, bytes); }
+
+ private:
+  std::string name_;
+  int multiprocessors_ = 1;
+  int compute_capability_ = 0;
+  cudaStream_t stream_ = nullptr;
+  CudaLibraries libraries_;
+};
+
+}  // namespace
+
+std::unique_ptr<CudaBackend> open_cuda(int index) {
+  return std::make_unique<Backend>(index);
+}
+
+}  // namespace ganforge

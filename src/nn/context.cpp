@@ -1,0 +1,118 @@
+// Where a model is built: scopes, parameters, running quantities, reports; and how parameters begin.
+#include "kernels/prologue.h"
+
+#include <ganforge/error.h>
+#include <ganforge/nn.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace ganforge {
+
+std::string Initializer::str() const {
+  switch (kind) {
+    case Kind::constant: return fmt::format("constant({})", mean);
+    case Kind::normal: return fmt::format("normal({}, {})", mean, stddev);
+    case Kind::glorot_uniform: return "glorot_uniform";
+  }
+  return "?";
+}
+
+Initializer Initializer::parse(const std::string& text) {
+  if (text == "glorot_uniform") return glorot_uniform();
+  if (text == "zeros") return zeros();
+  if (text == "ones") return ones();
+  float a = 0, b = 0;
+  int end = 0;
+  const int length = static_cast<int>(text.size());
+  if (std::sscanf(text.c_str(), "constant(%f)%n", &a, &end) == 1 && end == length) return {Kind::constant, a, 0};
+  if (std::sscanf(text.c_str(), "normal(%f,%f)%n", &a, &b, &end) == 2 && end == length && b >= 0) return normal(a, b);
+  throw ConfigError(fmt::format("unknown initialiser '{}'; known: glorot_uniform, normal(mean, stddev), constant(value), zeros, ones", text));
+}
+
+Context Context::groups(int groups) const {
+  Context context = *this;
+  context.groups_ = groups;
+  return context;
+}
+
+Context Context::ema() const {
+  Context context = *this;
+  context.ema_ = true;
+  return context;
+}
+
+Context::Scope::Scope(Context& context, const std::string& name) : context_(context), outer_(context.scope_) {
+  if (!context.scope_.empty()) context.scope_ += '/';
+  context.scope_ += name;
+  context.graph_->set_scope(context.scope_);
+}
+
+Context::Scope::~Scope() {
+  context_.scope_ = outer_;
+  context_.graph_->set_scope(outer_);
+}
+
+Value Context::parameter(const std::string& name, const Shape& shape, const Initializer& initial) {
+  if (!network_) throw Error(fmt::format("parameter '{}' was asked for outside a Network", name));
+  return network_->parameter(*this, scope_ + "/" + name, shape, initial);
+}
+
+Value Context::state(const std::string& name, const Shape& shape, const Initializer& initial) {
+  const std::string full = scope_ + "/" + name;
+  if (!store_->find(full)) {
+    Variable& variable = store_->variable(full, {DType::float32, shape});
+    const std::vector<float> values = initial_values(initial, full, shape, store_->seed());
+    store_->upload(variable, values.data());
+  }
+  return graph_->read(store_->variable(full, {DType::float32, shape}));
+}
+
+void Context::set_state(const std::string& name, Value value) {
+  graph_->assign(store_->variable(scope_ + "/" + name, value.type()), value);
+}
+
+void Context::note_layer(const std::string& layer, const Shape& output) {
+  if (network_) network_->note_layer(layer, output);
+}
+
+void Context::report(const std::vector<std::pair<std::string, Value>>& quantities) {
+  if (quantities.empty() || quantities.size() > statistics_slots)
+    throw Error(fmt::format("1 to {} quantities can be reported, got {}", statistics_slots, quantities.size()));
+  Values pieces;
+  for (const auto& [name, value] : quantities) {
+    if (value.shape().elements() != 1)
+      throw ShapeError(fmt::format("report: {} is {}, a scalar is wanted", name, value.shape().str()));
+    pieces.push_back(reshape(value, {1}));
+  }
+  constexpr std::int64_t size = statistics_slots * statistics_stride;
+  graph_->assign(store_->variable(statistics_variable, {DType::float32, {size}}),
+                 concat_aligned(pieces, statistics_stride, size));
+}
+
+std::vector<float> initial_values(const Initializer& initial, const std::string& name, const Shape& shape, std::uint64_t seed) {
+  std::vector<float> values(static_cast<std::size_t>(shape.elements()));
+  // The draw number is a hash of the name (FNV-1a): a weight's start does not depend on what else is built.
+  std::uint32_t hash = 2166136261u;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  const Draw draw{seed, purpose_initialise, hash, 0};
+  const CpuStream stream{1, detect_isa()};
+  const std::int64_t tick = 0;
+  const auto n = static_cast<std::int64_t>(values.size());
+  switch (initial.kind) {
+    case Initializer::Kind::constant: std::ranges::fill(values, initial.mean); break;
+    case Initializer::Kind::normal: normal(stream, draw, &tick, initial.mean, initial.stddev, values.data(), n); break;
+    case Initializer::Kind::glorot_uniform: {
+      const double receptive = shape.rank() > 2 ? static_cast<double>(shape.elements() / (shape[0] * shape[-1])) : 1.0;
+      const double fans = receptive * static_cast<double>(shape[0] + shape[-1]);
+      const auto limit = static_cast<float>(std::sqrt(6.0 / fans));
+      uniform(stream, draw, &tick, -limit, limit, values.data(), n);
+      break;
+    }
+  }
+  return values;
+}
+
+}  // namespace ganforge

@@ -1,0 +1,55 @@
+// Samples on the device, and the prologue that draws from them.
+#include "kernels/prologue.h"
+
+#include <ganforge/error.h>
+#include <ganforge/nn.h>
+
+#include <fmt/format.h>
+
+namespace ganforge {
+
+Dataset::Dataset(Device& device, HostDataset data) : name_(std::move(data.name)), sample_(data.sample), classes_(std::move(data.classes)) {
+  std::vector<std::int64_t> extents = {data.count};
+  extents.insert(extents.end(), sample_.extents().begin(), sample_.extents().end());
+  const Type images{DType::uint8, Shape(extents)};
+  images_ = std::make_unique<Variable>(Variable{"data/images", images, device.allocate(images.bytes()), false});
+  device.upload(images_->data(), data.pixels.data(), images.bytes());
+  if (data.labels.empty()) return;
+  const Type labels{DType::int32, {data.count}};
+  labels_ = std::make_unique<Variable>(Variable{"data/labels", labels, device.allocate(labels.bytes()), false});
+  device.upload(labels_->data(), data.labels.data(), labels.bytes());
+}
+
+Dataset load_dataset(const std::string& name_or_path, Device& device) { return {device, find_dataset(name_or_path)}; }
+
+Drawn draw(Context& context, const Dataset& data, const DrawOptions& options) {
+  Graph& graph = context.graph();
+  VariableStore& store = context.store();
+  if (options.rows > data.count())
+    throw ConfigError(fmt::format("a step draws {} samples, but {} has {}", options.rows, data.name(), data.count()));
+  const Type counter{DType::int64, {}};
+  Variable& tick = store.variable(tick_variable, counter);
+  Variable& cursor = store.variable(cursor_variable, counter);
+  Variable& statistics = store.variable(statistics_variable, {DType::float32, {statistics_slots * statistics_stride}});
+  Variable& ring = store.variable(ring_variable, {DType::float32, {ring_rows, statistics_slots}});
+  Variable& ring_tick = store.variable(ring_tick_variable, {DType::int64, {ring_rows}});
+
+  PrologueOptions prologue_options;
+  prologue_options.seed = store.seed();
+  prologue_options.rows = options.rows;
+  prologue_options.scale = (options.high - options.low) / 255.0f;
+  prologue_options.shift = options.low;
+  prologue_options.latents = options.latents;
+  prologue_options.schedules = options.schedules;
+  const PrologueState state{graph.read(tick), graph.read(cursor), graph.read(statistics), graph.read(ring), graph.read(ring_tick)};
+  const Value images = options.rows > 0 ? graph.read(data.images()) : Value();
+  const Value labels = options.rows > 0 && options.labels ? graph.read(data.labels()) : Value();
+  const PrologueResult result = prologue(state, images, labels, prologue_options);
+  graph.assign(tick, result.state.tick);
+  graph.assign(cursor, result.state.cursor);
+  graph.assign(ring, result.state.ring);
+  graph.assign(ring_tick, result.state.ring_tick);
+  return {result.x, result.labels, result.latents, result.schedules};
+}
+
+}  // namespace ganforge

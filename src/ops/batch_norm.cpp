@@ -1,0 +1,240 @@
+// Batch normalisation. kernels/batch_norm.h has the formulae.
+#include "kernels/batch_norm.h"
+#include "src/ops/act_grad.h"
+#include "src/ops/support.h"
+
+namespace ganforge {
+namespace {
+
+/// x [groups · rows, channels] → [groups, rows, channels]
+Value by_group(Value x, int groups) { return reshape(x, Shape{groups, x.shape()[0] / groups, x.shape()[1]}); }
+/// [groups, channels] → [groups, 1, channels]
+Value row_of(Value x) { return reshape(x, Shape{x.shape()[0], 1, x.shape()[1]}); }
+
+Value reciprocal_std(Value var, float eps) { return recip(sqrt(affine(var, 1, static_cast<double>(eps)))); }
+
+void require_channels(const Types& in, std::size_t first, std::size_t last, std::int64_t channels) {
+  for (std::size_t i = first; i < last; ++i)
+    require(in[i].shape == Shape{channels},
+            fmt::format("the input has {} channels, but a parameter is {}", channels, in[i].shape.str()));
+}
+
+/// Adds the scratch memory, which forward and backward need alike.
+Kernel with_memory(Device& device, std::int64_t rows, std::int64_t channels, int groups, Kernel kernel) {
+  std::visit(
+      [&](const auto& stream) {
+        kernel.workspace = batch_norm_workspace(stream, rows, channels, groups);
+        kernel.persistent = batch_norm_tickets(stream, rows, channels, groups);
+      },
+      device.stream());
+  return kernel;
+}
+
+/// x, γ, β, running mean, running var → y, mean, var, new running mean, new running var; x is [rows, channels].
+class BatchNormOp : public Op {
+ public:
+  explicit BatchNormOp(BatchNormOptions options) : o_(options) {}
+  std::string describe() const override {
+    return fmt::format("batch_norm eps={} momentum={} groups={} act={}", o_.eps, o_.momentum, o_.groups, ganforge::describe(o_.activation));
+  }
+
+  Types infer(const Types& in) const override {
+    require_same_dtype(in);
+    require_float(in[0], "x");
+    const Shape& x = in[0].shape;
+    require(x.rank() == 2, fmt::format("x [rows, channels] wanted, got {}", x.str()));
+    require(o_.groups >= 1 && x[0] > 0 && x[0] % o_.groups == 0, fmt::format("{} rows in {} groups", x[0], o_.groups));
+    require_channels(in, 1, 5, x[1]);
+    const Type per_group{in[0].dtype, {o_.groups, x[1]}}, per_channel{in[0].dtype, {x[1]}};
+    return {in[0], per_group, per_group, per_channel, per_channel};
+  }
+
+  Values expand(const Values& in) const override {
+    const Value x = by_group(in[0], o_.groups);
+    const std::int64_t rows = x.shape()[1];
+    const Value mean = ganforge::mean(x, {1});
+    const Value centred = x - row_of(mean);
+    const Value var = ganforge::mean(square(centred), {1});
+    const Value normal = reshape(centred * row_of(reciprocal_std(var, o_.eps)), in[0].shape());
+    const Value y = activate(normal * in[1] + in[2], o_.activation);
+    Value running_mean = in[3], running_var = in[4];
+    const double keep = static_cast<double>(o_.momentum), unbiased = rows > 1 ? static_cast<double>(rows) / static_cast<double>(rows - 1) : 1.0;
+    for (int g = 0; g < o_.groups; ++g) {
+      const auto of_group = [&](Value v) { return reshape(slice(v, 0, g, g + 1), in[1].shape()); };
+      running_mean = running_mean * keep + of_group(mean) * (1 - keep);
+      running_var = running_var * keep + of_group(var) * ((1 - keep) * unbiased);
+    }
+    return {y, mean, var, running_mean, running_var};
+  }
+
+  Values grad(const Values& in, const Values& out, const Values& dout) const override;
+
+  int in_place(int output) const override { return output >= 3 ? output : -1; }
+
+  Kernel prepare(Device& device, const Types& in) const override {
+    if (in[0].dtype != DType::float32) return {};
+    const std::int64_t rows = in[0].shape[0] / o_.groups, channels = in[0].shape[1];
+    return with_memory(device, rows, channels, o_.groups, make_kernel([o = o_, rows, channels](const auto& stream, const Call& call) {
+      BatchNormArgs a{};
+      a.x = call.template input<float>(0);
+      a.gamma = call.template input<float>(1);
+      a.beta = call.template input<float>(2);
+      a.running_mean = call.template input<float>(3);
+      a.running_var = call.template input<float>(4);
+      a.y = call.template output<float>(0);
+      a.mean = call.template output<float>(1);
+      a.var = call.template output<float>(2);
+      a.new_running_mean = call.template output<float>(3);
+      a.new_running_var = call.template output<float>(4);
+      a.rows = rows;
+      a.channels = channels;
+      a.groups = o.groups;
+      a.eps = o.eps;
+      a.momentum = o.momentum;
+      a.act = o.activation;
+      a.workspace = call.workspace;
+      a.tickets = call.persistent;
+      batch_norm(stream, a);
+    }));
+  }
+
+  Cost cost(const Types& in) const override {
+    return {10.0 * static_cast<double>(in[0].shape.elements()), 2.0 * static_cast<double>(in[0].bytes())};
+  }
+
+ private:
+  BatchNormOptions o_;
+};
+
+/// dy, x, γ, mean, var[, y] → dx, dγ, dβ. `input_act` is the activation whose output x is; its derivative multiplies dx.
+class BatchNormGradOp : public Op, public ActGradAbsorber {
+ public:
+  BatchNormGradOp(BatchNormOptions options, Activation input_act) : o_(options), input_act_(input_act) {}
+  std::string describe() const override {
+    return fmt::format("batch_norm_grad eps={} groups={} act={} input_act={}", o_.eps, o_.groups, ganforge::describe(o_.activation),
+                       ganforge::describe(input_act_));
+  }
+
+  Types infer(const Types& in) const override {
+    require_same_dtype(in);
+    require_float(in[0], "dy");
+    require(in[0] == in[1] && in[0].shape.rank() == 2, fmt::format("dy is {}, x is {}", in[0].shape.str(), in[1].shape.str()));
+    const Type per_channel{in[0].dtype, {in[0].shape[1]}};
+    require_channels(in, 2, 3, in[0].shape[1]);
+    require(in[3].shape == Shape{o_.groups, in[0].shape[1]} && in[4] == in[3], fmt::format("the statistics are {}", in[3].shape.str()));
+    return {in[0], per_channel, per_channel};
+  }
+
+  Values expand(const Values& in) const override {
+    const Value dz = o_.activation ? plain_act_grad(in[0], in[5], o_.activation) : in[0];
+    const double rows = static_cast<double>(in[1].shape()[0] / o_.groups);
+    const Value grouped = by_group(dz, o_.groups);
+    const Value rstd = row_of(reciprocal_std(in[4], o_.eps));
+    const Value normal = (by_group(in[1], o_.groups) - row_of(in[3])) * rstd;
+    const Value sum_dz = sum(grouped, {1}), sum_dz_normal = sum(grouped * normal, {1});
+    const Value inner = grouped - row_of(sum_dz) / rows - normal * (row_of(sum_dz_normal) / rows);
+    Value dx = reshape(inner * rstd * in[2], in[0].shape());
+    if (input_act_) dx = plain_act_grad(dx, in[1], input_act_);
+    return {dx, sum(sum_dz_normal, {0}), sum(sum_dz, {0})};
+  }
+
+  Value absorb(Value dx, Value y, const Activation& act) const override {
+    const Graph::Node& node = dx.graph().node(dx.node());
+    if (dx.output() != 0 || input_act_ || node.in[1] != y) return {};
+    return dx.graph().add(BatchNormGradOp(o_, act), Values(node.in))[0];
+  }
+
+  int in_place(int output) const override { return output == 0 ? 0 : -1; }
+
+  Kernel prepare(Device& device, const Types& in) const override {
+    if (in[0].dtype != DType::float32) return {};
+    const std::int64_t rows = in[0].shape[0] / o_.groups, channels = in[0].shape[1];
+    return with_memory(device, rows, channels, o_.groups, make_kernel([o = o_, input_act = input_act_, rows, channels](const auto& stream, const Call& call) {
+      BatchNormGradArgs a{};
+      a.dy = call.template input<float>(0);
+      a.x = call.template input<float>(1);
+      a.gamma = call.template input<float>(2);
+      a.mean = call.template input<float>(3);
+      a.var = call.template input<float>(4);
+      a.y = o.activation ? call.template input<float>(5) : nullptr;
+      a.dx = call.template output<float>(0);
+      a.dgamma = call.template output<float>(1);
+      a.dbeta = call.template output<float>(2);
+      a.rows = rows;
+      a.channels = channels;
+      a.groups = o.groups;
+      a.eps = o.eps;
+      a.act = o.activation;
+      a.input_act = input_act;
+      a.workspace = call.workspace;
+      a.tickets = call.persistent;
+      batch_norm_grad(stream, a);
+    }));
+  }
+
+  Cost cost(const Types& in) const override {
+    return {14.0 * static_cast<double>(in[0].shape.elements()), 3.0 * static_cast<double>(in[0].bytes())};
+  }
+
+ private:
+  BatchNormOptions o_;
+  Activation input_act_;
+};
+
+Values BatchNormOp::grad(const Values& in, const Values& out, const Values& dout) const {
+  // Cotangents on the statistics go through the expansion.
+  if (!dout[0] || dout[1] || dout[2] || dout[3] || dout[4]) return Op::grad(in, out, dout);
+  Values operands = {dout[0], in[0], in[1], out[1], out[2]};
+  if (o_.activation) operands.push_back(out[0]);
+  const Values result = in[0].graph().add(BatchNormGradOp(o_, {}), operands);
+  return {result[0], result[1], result[2], Value(), Value()};
+}
+
+/// x, γ, β, running mean, running var → y
+class BatchNormInferenceOp : public Op {
+ public:
+  BatchNormInferenceOp(float eps, Activation act) : eps_(eps), act_(act) {}
+  std::string describe() const override { return fmt::format("batch_norm_inference eps={} act={}", eps_, ganforge::describe(act_)); }
+  Types infer(const Types& in) const override {
+    require_same_dtype(in);
+    require_float(in[0], "x");
+    require(in[0].shape.rank() == 2, fmt::format("x [rows, channels] wanted, got {}", in[0].shape.str()));
+    require_channels(in, 1, 5, in[0].shape[1]);
+    return {in[0]};
+  }
+  Values expand(const Values& in) const override {
+    return {activate((in[0] - in[3]) * (reciprocal_std(in[4], eps_) * in[1]) + in[2], act_)};
+  }
+  Kernel prepare(Device&, const Types& in) const override {
+    if (in[0].dtype != DType::float32) return {};
+    return make_kernel([eps = eps_, act = act_, rows = in[0].shape[0], channels = in[0].shape[1]](const auto& stream, const Call& call) {
+      batch_norm_inference(stream, BatchNormInferenceArgs{call.template input<float>(0), call.template input<float>(1),
+                                                          call.template input<float>(2), call.template input<float>(3),
+                                                          call.template input<float>(4), call.template output<float>(0), rows, channels, eps, act});
+    });
+  }
+
+ private:
+  float eps_;
+  Activation act_;
+};
+
+/// [..., channels] → [rows, channels]
+Value as_rows(Value x) {
+  require(x.shape().rank() >= 2, fmt::format("batch_norm: x […, channels] with two axes or more wanted, got {}", x.shape().str()));
+  return reshape(x, {-1, x.shape()[-1]});
+}
+
+}  // namespace
+
+BatchNormResult batch_norm(Value x, Value gamma, Value beta, Value running_mean, Value running_var, const BatchNormOptions& options) {
+  const Values out = x.graph().add(BatchNormOp(options), {as_rows(x), gamma, beta, running_mean, running_var});
+  return {reshape(out[0], x.shape()), out[1], out[2], out[3], out[4]};
+}
+
+Value batch_norm_inference(Value x, Value gamma, Value beta, Value running_mean, Value running_var, float eps, const Activation& activation) {
+  const Values out = x.graph().add(BatchNormInferenceOp(eps, activation), {as_rows(x), gamma, beta, running_mean, running_var});
+  return reshape(out[0], x.shape());
+}
+
+}  // namespace ganforge
