@@ -1,0 +1,26 @@
+# cmake --install: library, headers, program, a CMake package and a pkg-config file.
+include(CMakePackageConfigHelpers)
+
+set(ganforge_targets ganforge ganforge_openblas)
+if(GANFORGE_WITH_CUDA)
+  list(APPEND ganforge_targets ganforge_cudart)
+endif()
+install(TARGETS ${ganforge_targets} EXPORT ganforgeTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/ganforge DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(FILES ${PROJECT_BINARY_DIR}/include/ganforge/config.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ganforge)
+install(TARGETS ganforge_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ganforge)
+install(EXPORT ganforgeTargets NAMESPACE ganforge:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/ganforgeConfig.cmake.in ${PROJECT_BINARY_DIR}/ganforgeConfig.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/ganforgeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/ganforgeConfig.cmake ${PROJECT_BINARY_DIR}/ganforgeConfigVersion.cmake
+        DESTINATION ${package_dir})
+
+set(ganforge_pc_libraries "${GANFORGE_OPENBLAS} -lgfortran")
+if(GANFORGE_WITH_CUDA)
+  string(APPEND ganforge_pc_libraries " ${GANFORGE_CUDART_LIBRARY} -lpthread -lrt")
+endif()
+configure_file(cmake/ganforge.pc.in ${PROJECT_BINARY_DIR}/ganforge.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/ganforge.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

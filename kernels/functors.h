@@ -30,13 +30,13 @@ struct Floor    { static constexpr auto name = "floor";    template <class T> GA
 struct Sign     { static constexpr auto name = "sign";     template <class T> GANFORGE_HD T operator()(T x) const { return T(x > T(0)) - T(x < T(0)); } };
 /// 1 for a finite number, 0 for NaN and infinities.
 struct IsFinite { static constexpr auto name = "is_finite"; template <class T> GANFORGE_HD T operator()(T x) const { return T(x - x == T(0)); } };
-struct LeakyRelu { static constexpr auto name = "leaky_relu"; double slope = 0; template <class T> GANFORGE_HD T operator()(T x) const { return x > T(0) ? x : T(slope) * x; } };
+struct LeakyRelu { static constexpr auto name = "leaky_relu"; double slope = 0; template <class T> GANFORGE_HD T operator()(T x) const { const T y = T(slope) * x; return x > T(0) ? x : y; } };
 /// Derivative of LeakyRelu: 1 where x > 0, else slope.
 struct LeakySlope { static constexpr auto name = "leaky_slope"; double slope = 0; template <class T> GANFORGE_HD T operator()(T x) const { return x > T(0) ? T(1) : T(slope); } };
 struct Pow      { static constexpr auto name = "pow";      double exponent = 1; template <class T> GANFORGE_HD T operator()(T x) const { using std::pow; return pow(x, T(exponent)); } };
 /// a·x + b
 struct Affine   { static constexpr auto name = "affine";   double a = 1, b = 0; template <class T> GANFORGE_HD T operator()(T x) const { return T(a) * x + T(b); } };
-struct Clamp    { static constexpr auto name = "clamp";    double low = 0, high = 1; template <class T> GANFORGE_HD T operator()(T x) const { return x < T(low) ? T(low) : x > T(high) ? T(high) : x; } };
+struct Clamp    { static constexpr auto name = "clamp";    double low = 0, high = 1; template <class T> GANFORGE_HD T operator()(T x) const { const T y = x < T(low) ? T(low) : x; return y > T(high) ? T(high) : y; } };
 
 struct Add   { static constexpr auto name = "add";   template <class T> GANFORGE_HD T operator()(T x, T y) const { return x + y; } };
 struct Sub   { static constexpr auto name = "sub";   template <class T> GANFORGE_HD T operator()(T x, T y) const { return x - y; } };
@@ -46,6 +46,8 @@ struct Min   { static constexpr auto name = "min";   template <class T> GANFORGE
 struct Max   { static constexpr auto name = "max";   template <class T> GANFORGE_HD T operator()(T x, T y) const { return x < y ? y : x; } };
 struct Less  { static constexpr auto name = "less";  template <class T> GANFORGE_HD T operator()(T x, T y) const { return T(x < y); } };
 struct Equal { static constexpr auto name = "equal"; template <class T> GANFORGE_HD T operator()(T x, T y) const { return T(x == y); } };
+
+struct Select { template <class T> GANFORGE_HD T operator()(T c, T x, T y) const { return c != T(0) ? x : y; } };
 // clang-format on
 
 using Unary = std::variant<Neg, Abs, Exp, Log, Sqrt, Recip, Square, Tanh, Sigmoid, Softplus, Sin, Cos, Floor, Sign, IsFinite,

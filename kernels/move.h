@@ -19,6 +19,9 @@ struct CopyPlan {
   std::int64_t elements = 0;
 };
 CopyPlan merge(const CopyPlan& plan);
+/// The axis along which x is contiguous, if that is not the last one and y is contiguous along the last: the copy transposes
+/// the two, which is done in square tiles. −1 if it does not, or one of them is too short for tiles to pay.
+int transposed_axis(const CopyPlan& plan);
 void strided_copy(const CpuStream& stream, const CopyPlan& plan, std::size_t element_bytes, const void* x, void* y);
 void strided_copy(const CudaStream& stream, const CopyPlan& plan, std::size_t element_bytes, const void* x, void* y);
 
@@ -29,6 +32,8 @@ struct PadPlan {
   int rank = 0;
   std::array<std::int64_t, Shape::max_rank> x_extent{}, y_extent{}, low{}, interior{};
 };
+/// Joins axes that are not padded to their outer neighbour.
+PadPlan merge(const PadPlan& plan);
 void pad(const CpuStream& stream, const PadPlan& plan, std::size_t element_bytes, const void* x, void* y);
 void pad(const CudaStream& stream, const PadPlan& plan, std::size_t element_bytes, const void* x, void* y);
 

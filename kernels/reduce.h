@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 namespace ganforge {
 
@@ -27,12 +28,12 @@ template <class T>
 void sum(const CpuStream& stream, const ReducePlan& plan, const T* x, T* y);
 void sum(const CudaStream& stream, const ReducePlan& plan, const float* x, float* y);
 
-/// y [kept] = max x over the reduced axes; NaN if any is NaN.
+/// y [kept] = max x over the reduced axes; NaN if any is NaN, −∞ if there are none.
 template <class T>
 void max(const CpuStream& stream, const ReducePlan& plan, const T* x, T* y);
 void max(const CudaStream& stream, const ReducePlan& plan, const float* x, float* y);
 
-/// y [kept] int32 = index of the first maximum along the (single) reduced axis.
+/// y [kept] int32 = index of the first maximum along the (single) reduced axis; a NaN counts as the maximum.
 template <class T>
 void argmax(const CpuStream& stream, const ReducePlan& plan, const T* x, std::int32_t* y);
 void argmax(const CudaStream& stream, const ReducePlan& plan, const float* x, std::int32_t* y);

@@ -34,34 +34,27 @@ struct Sources {
   }
 };
 
-std::string with_header(const std::string &header,
-                        const std::string &data = {}) {
+std::string with_header(const std::string& header, const std::string& data = {}) {
   const std::uint64_t length = header.size();
-  return std::string(reinterpret_cast<const char *>(&length), sizeof length) +
-         header + data;
+  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + header + data;
 }
 
 TEST(Safetensors, RoundTrip) {
   TemporaryFolder folder;
   const Sources sources;
-  const Metadata metadata = {
-      {"format", "ganforge"},
-      {"config",
-       "lr = 1e-3\n\"quoted\": \xc3\xa9 \"ganforge.checksum\":\"ffffffff\""}};
+  const Metadata metadata = {{"format", "ganforge"},
+                             {"config", "lr = 1e-3\n\"quoted\": \xc3\xa9 \"ganforge.checksum\":\"ffffffff\""}};
   write_safetensors(folder / "file", sources.all(), metadata);
   const Safetensors file = read_safetensors(folder / "file");
   EXPECT_EQ(file.metadata, metadata);
   ASSERT_EQ(file.tensors.size(), sources.all().size());
   EXPECT_EQ(file.tensors[0].offset % 64, 0u);
-  for (const TensorSource &source : sources.all()) {
-    const Safetensors::Tensor *tensor = file.find(source.name);
+  for (const TensorSource& source : sources.all()) {
+    const Safetensors::Tensor* tensor = file.find(source.name);
     ASSERT_NE(tensor, nullptr) << source.name;
     EXPECT_EQ(tensor->type, source.type);
-    if (source.type.bytes() == 0)
-      continue;
-    EXPECT_EQ(
-        std::memcmp(file.data(*tensor), source.values, source.type.bytes()), 0)
-        << source.name;
+    if (source.type.bytes() == 0) continue;
+    EXPECT_EQ(std::memcmp(file.data(*tensor), source.values, source.type.bytes()), 0) << source.name;
   }
   EXPECT_EQ(file.find("absent"), nullptr);
   EXPECT_EQ(folder.entries(), 1);
@@ -79,7 +72,7 @@ TEST(Safetensors, EveryFlippedBitAndEveryTruncationIsOneError) {
   const std::string path = (folder / "file").string();
   write_safetensors(path, sources.all(), {{"step", "17"}});
   const std::string whole = slurp(path);
-  const auto expect_error = [&](const std::string &what) {
+  const auto expect_error = [&](const std::string& what) {
     const std::string message = format_error([&] { read_safetensors(path); });
     EXPECT_EQ(message.rfind(path + ": ", 0), 0u) << what << ": " << message;
   };
@@ -102,24 +95,22 @@ TEST(Safetensors, FilesOfOtherProgramsHaveNoChecksum) {
   const std::string header =
       R"({"b":{"dtype":"U8","shape":[2],"data_offsets":[4,6]}, "a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}})";
   write(folder / "foreign", with_header(header, {0, 0, -128, 63, 1, 2}));
-  const Safetensors file =
-      read_safetensors(folder / "foreign", Checksum::optional);
+  const Safetensors file = read_safetensors(folder / "foreign", Checksum::optional);
   ASSERT_EQ(file.tensors.size(), 2u);
   EXPECT_EQ(file.tensors[0].name, "a");
   EXPECT_EQ(file.data(file.tensors[1])[1], std::byte{2});
-  const std::string message =
-      format_error([&] { read_safetensors(folder / "foreign"); });
+  const std::string message = format_error([&] { read_safetensors(folder / "foreign"); });
   EXPECT_NE(message.find("no ganforge.checksum"), std::string::npos) << message;
 }
 
 struct Bad {
   std::string content;
-  const char *expected; // part of the message
+  const char* expected;  // part of the message
 };
 
 TEST(Safetensors, SaysWhatIsWrong) {
   TemporaryFolder folder;
-  const auto tensor = [](const std::string &fields) {
+  const auto tensor = [](const std::string& fields) {
     return with_header(R"({"t":{)" + fields + "}}", std::string(8, 'x'));
   };
   const std::string f32 = R"("dtype":"F32","shape":)";
@@ -132,74 +123,45 @@ TEST(Safetensors, SaysWhatIsWrong) {
       {with_header("[1]"), "not a JSON object"},
       {with_header("{\"t\":1e999}"), "not JSON"},
       {with_header(std::string(1'000'000, '[')), "nested too deeply"},
-      {with_header(R"({"t":1})"),
-       "tensor 't' is not {dtype, shape, data_offsets}"},
+      {with_header(R"({"t":1})"), "tensor 't' is not {dtype, shape, data_offsets}"},
       {with_header(R"({"__metadata__":{"k":1}})"), "'k' is not a string"},
-      {with_header(R"({"__metadata__":{"k":"1","k":"2"}})"),
-       "'k' is there twice"},
+      {with_header(R"({"__metadata__":{"k":"1","k":"2"}})"), "'k' is there twice"},
       {with_header(R"({"t":{},"t":{}})"), "'t' is there twice"},
-      {with_header(R"({"__metadata__":{"ganforge.checksum" : "00000000"}})"),
-       "not where its checksum belongs"},
-      {with_header(R"({"__metadata__":{"ganforge.checksum":"00000000"}})"),
-       "its checksum is"},
-      {tensor(R"("dtype":"BF16","shape":[4],"data_offsets":[0,8])"),
-       "dtype \"BF16\""},
+      {with_header(R"({"__metadata__":{"ganforge.checksum" : "00000000"}})"), "not where its checksum belongs"},
+      {with_header(R"({"__metadata__":{"ganforge.checksum":"00000000"}})"), "its checksum is"},
+      {tensor(R"("dtype":"BF16","shape":[4],"data_offsets":[0,8])"), "dtype \"BF16\""},
       {tensor(R"("dtype":4,"shape":[4],"data_offsets":[0,8])"), "dtype 4"},
       {tensor(f32 + R"([-2],"data_offsets":[0,8])"), "has shape [-2]"},
       {tensor(f32 + R"([2.0],"data_offsets":[0,8])"), "has shape [2.0]"},
-      {tensor(f32 + R"([1,1,1,1,1,1,2],"data_offsets":[0,8])"),
-       "at most 6 counts"},
-      {tensor(f32 + R"([3],"data_offsets":[0,8])"),
-       "does not fill its 8 bytes"},
-      {tensor(f32 + R"([4611686018427387904,2],"data_offsets":[0,8])"),
-       "does not fill"},
-      {tensor(f32 + R"([18446744073709551615],"data_offsets":[0,8])"),
-       "does not fill"},
+      {tensor(f32 + R"([1,1,1,1,1,1,2],"data_offsets":[0,8])"), "at most 6 counts"},
+      {tensor(f32 + R"([3],"data_offsets":[0,8])"), "does not fill its 8 bytes"},
+      {tensor(f32 + R"([4611686018427387904,2],"data_offsets":[0,8])"), "does not fill"},
+      {tensor(f32 + R"([18446744073709551615],"data_offsets":[0,8])"), "does not fill"},
       {tensor(f32 + R"([2],"data_offsets":[8,0])"), "is at [8, 0) of 8 bytes"},
-      {tensor(f32 + R"([2],"data_offsets":[4,12])"),
-       "is at [4, 12) of 8 bytes"},
+      {tensor(f32 + R"([2],"data_offsets":[4,12])"), "is at [4, 12) of 8 bytes"},
       {tensor(f32 + R"([2],"data_offsets":[0])"), "expected [begin, end]"},
-      {tensor(f32 + R"([1],"data_offsets":[4,8])"),
-       "4 bytes belong to no tensor"},
-      {tensor(f32 + R"([1],"data_offsets":[0,4])"),
-       "4 bytes follow the last tensor"},
-      {tensor(f32 + R"([2],"data_offsets":[0,8]},"u":{)" + f32 +
-              R"([1],"data_offsets":[4,8])"),
-       "overlaps another"},
+      {tensor(f32 + R"([1],"data_offsets":[4,8])"), "4 bytes belong to no tensor"},
+      {tensor(f32 + R"([1],"data_offsets":[0,4])"), "4 bytes follow the last tensor"},
+      {tensor(f32 + R"([2],"data_offsets":[0,8]},"u":{)" + f32 + R"([1],"data_offsets":[4,8])"), "overlaps another"},
       {tensor(f32 + R"([2],"data_offsets":[0,8],"extra":1)"), "is not {dtype"},
   };
-  for (const Bad &bad : cases) {
+  for (const Bad& bad : cases) {
     write(folder / "bad", bad.content);
-    const std::string message = format_error(
-        [&] { read_safetensors(folder / "bad", Checksum::optional); });
-    EXPECT_NE(message.find(bad.expected), std::string::npos)
-        << bad.content.substr(0, 100) << ": " << message;
+    const std::string message = format_error([&] { read_safetensors(folder / "bad", Checksum::optional); });
+    EXPECT_NE(message.find(bad.expected), std::string::npos) << bad.content.substr(0, 100) << ": " << message;
   }
-  EXPECT_NE(format_error([&] {
-              read_safetensors(folder.path());
-            }).find("is a folder"),
-            std::string::npos);
-  EXPECT_NE(format_error([&] {
-              read_safetensors(folder / "absent");
-            }).find("No such file"),
-            std::string::npos);
+  EXPECT_NE(format_error([&] { read_safetensors(folder.path()); }).find("is a folder"), std::string::npos);
+  EXPECT_NE(format_error([&] { read_safetensors(folder / "absent"); }).find("No such file"), std::string::npos);
 }
 
 TEST(Safetensors, RefusesToWriteNonsense) {
   TemporaryFolder folder;
   const float x = 1;
-  const std::vector<TensorSource> twice = {{"t", {DType::float32, {}}, &x},
-                                           {"t", {DType::float32, {}}, &x}};
-  const std::vector<TensorSource> not_utf8 = {
-      {"\xff", {DType::float32, {}}, &x}};
-  EXPECT_NE(format_error([&] {
-              write_safetensors(folder / "file", twice, {});
-            }).find("two tensors"),
+  const std::vector<TensorSource> twice = {{"t", {DType::float32, {}}, &x}, {"t", {DType::float32, {}}, &x}};
+  const std::vector<TensorSource> not_utf8 = {{"\xff", {DType::float32, {}}, &x}};
+  EXPECT_NE(format_error([&] { write_safetensors(folder / "file", twice, {}); }).find("two tensors"),
             std::string::npos);
-  EXPECT_NE(format_error([&] {
-              write_safetensors(folder / "file", not_utf8, {});
-            }).find("UTF-8"),
-            std::string::npos);
+  EXPECT_NE(format_error([&] { write_safetensors(folder / "file", not_utf8, {}); }).find("UTF-8"), std::string::npos);
   EXPECT_EQ(folder.entries(), 0);
 }
 
@@ -237,22 +199,19 @@ TEST(AtomicFile, FollowsLinksAndKeepsTheMode) {
 TEST(AtomicFile, RefusesWhatIsNoRegularFile) {
   TemporaryFolder folder;
   write(folder / "file", "old");
-  const auto message = [](const std::filesystem::path &path) {
+  const auto message = [](const std::filesystem::path& path) {
     return format_error([&] { write_atomically(path, "x"); });
   };
-  EXPECT_NE(message("/dev/null").find("is not a regular file"),
-            std::string::npos);
+  EXPECT_NE(message("/dev/null").find("is not a regular file"), std::string::npos);
   EXPECT_NE(message(folder.path()).find("is a folder"), std::string::npos);
-  EXPECT_NE(message(folder / "absent/file").find("is there a folder"),
-            std::string::npos);
-  EXPECT_NE(message(folder / "file/below").find("Not a directory"),
-            std::string::npos);
+  EXPECT_NE(message(folder / "absent/file").find("is there a folder"), std::string::npos);
+  EXPECT_NE(message(folder / "file/below").find("Not a directory"), std::string::npos);
   EXPECT_NE(message("").find("not the name of a file"), std::string::npos);
 }
 
 /// A limit on the size of files stands in for a full disk.
 class SizeLimit {
-public:
+ public:
   explicit SizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
     ::getrlimit(RLIMIT_FSIZE, &old_);
     const rlimit limit{bytes, old_.rlim_max};
@@ -263,7 +222,7 @@ public:
     std::signal(SIGXFSZ, handler_);
   }
 
-private:
+ private:
   rlimit old_{};
   void (*handler_)(int);
 };
@@ -274,13 +233,12 @@ TEST(AtomicFile, AFailedWriteLeavesTheOldFileAndNothingElse) {
   std::string message;
   {
     SizeLimit limit(1000);
-    message = format_error(
-        [&] { write_atomically(folder / "file", std::string(5000, 'x')); });
+    message = format_error([&] { write_atomically(folder / "file", std::string(5000, 'x')); });
   }
   EXPECT_NE(message.find("File too large"), std::string::npos) << message;
   EXPECT_EQ(slurp(folder / "file"), "old");
   EXPECT_EQ(folder.entries(), 1);
 }
 
-} // namespace
-} // namespace ganforge
+}  // namespace
+}  // namespace ganforge

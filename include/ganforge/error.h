@@ -1,6 +1,7 @@
 // Exceptions of ganforge. Each message is one line: what is wrong, where, and what to do about it.
 #pragma once
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -22,6 +23,14 @@ class ShapeError : public Error {
 class DeviceError : public Error {
  public:
   using Error::Error;
+};
+
+/// A device has no room for an allocation.
+class OutOfMemory : public DeviceError {
+ public:
+  OutOfMemory(const std::string& what, std::size_t bytes_asked, std::size_t bytes_free)
+      : DeviceError(what), asked(bytes_asked), free(bytes_free) {}
+  std::size_t asked, free;  ///< bytes
 };
 
 /// A file cannot be read or written, or its content is not what its format says. Names path and offset or line.

@@ -1,7 +1,6 @@
 // Networks: layers, parameters, optimisers. A model is a function from values to a value; a Network gives it weights.
 #pragma once
 
-#include <ganforge/data.h>
 #include <ganforge/ops.h>
 #include <ganforge/program.h>
 #include <ganforge/store.h>
@@ -18,6 +17,14 @@
 namespace ganforge {
 
 class Network;
+
+/// Names of the store's step variables.
+inline constexpr auto tick_variable = "step/tick";
+inline constexpr auto cursor_variable = "step/cursor";
+inline constexpr auto statistics_variable = "step/statistics";
+inline constexpr auto ring_variable = "step/ring";
+inline constexpr auto ring_tick_variable = "step/ring_tick";
+inline constexpr std::int64_t ring_rows = 256;
 
 enum class Mode { training, inference };
 
@@ -305,54 +312,5 @@ class Network {
 /// the moving average if the network has one. `lr` is a float32 scalar (a schedule); absent: options.lr.
 /// Throws Error if a parameter has no gradient.
 void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr = {});
-
-// --- data on the device -----------------------------------------------------------------------------------------------
-
-/// Samples resident on a device as bytes.
-class Dataset {
- public:
-  /// Throws DeviceError if they do not fit.
-  Dataset(Device& device, HostDataset data);
-
-  const std::string& name() const { return name_; }
-  std::int64_t count() const { return images_->type.shape[0]; }
-  /// Shape of one sample: [H, W, C] for images.
-  const Shape& sample() const { return sample_; }
-  const std::vector<std::string>& classes() const { return classes_; }
-  bool has_labels() const { return labels_ != nullptr; }
-  Variable& images() const { return *images_; }
-  Variable& labels() const { return *labels_; }
-
- private:
-  std::string name_;
-  Shape sample_;
-  std::vector<std::string> classes_;
-  std::unique_ptr<Variable> images_, labels_;
-};
-/// find_dataset() of data.h, on a device.
-Dataset load_dataset(const std::string& name_or_path, Device& device);
-
-/// What a step draws.
-struct DrawOptions {
-  std::int64_t rows = 0;     ///< samples
-  bool labels = false;       ///< their labels too
-  float low = -1, high = 1;  ///< the range that bytes 0…255 are mapped to
-  std::vector<LatentSpec> latents;
-  std::vector<Schedule> schedules;
-};
-struct Drawn {
-  Value real, labels;
-  Values latents, schedules;
-};
-/// The prologue of an updating program: call it once, first. Advances the tick and the data cursor of the store.
-Drawn draw(Context& context, const Dataset& data, const DrawOptions& options);
-
-/// Names of the store's step variables.
-inline constexpr auto tick_variable = "step/tick";
-inline constexpr auto cursor_variable = "step/cursor";
-inline constexpr auto statistics_variable = "step/statistics";
-inline constexpr auto ring_variable = "step/ring";
-inline constexpr auto ring_tick_variable = "step/ring_tick";
-inline constexpr std::int64_t ring_rows = 256;
 
 }  // namespace ganforge

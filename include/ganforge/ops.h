@@ -143,7 +143,7 @@ struct BatchNormOptions {
   float eps = 1e-3f;
   float momentum = 0.99f;  ///< share of the running statistics that is kept (Keras)
   int groups = 1;          ///< so many equal blocks of rows have statistics of their own
-  Activation activation;
+  Activation activation = {};
 };
 struct BatchNormResult {
   Value y;

@@ -36,8 +36,9 @@ void* allocate_host(std::size_t bytes) {
   void* memory = nullptr;
   if (!large || bytes <= free_host_bytes()) memory = std::aligned_alloc(unit, rounded);
   if (!memory) {
-    throw DeviceError("out of memory on the CPU: " + std::to_string(bytes) + " bytes asked, " +
-                      std::to_string(free_host_bytes()) + " free; use a smaller batch or network");
+    const std::size_t free = free_host_bytes();
+    throw OutOfMemory("out of memory on the CPU: " + std::to_string(bytes) + " bytes asked, " + std::to_string(free) + " free",
+                      bytes, free);
   }
   // A wish: where it is not granted, small pages do.
   if (large) madvise(memory, rounded, MADV_HUGEPAGE);

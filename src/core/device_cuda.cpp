@@ -122,8 +122,10 @@ class Backend : public CudaBackend {
   Memory allocate(std::size_t bytes) override {
     void* memory = nullptr;
     if (cudaMalloc(&memory, bytes ? bytes : 1) != cudaSuccess) {
-      fail("out of memory on " + name_ + ": " + std::to_string(bytes) + " bytes asked, " +
-           std::to_string(free_device_bytes()) + " free; use a smaller batch or network");
+      cudaGetLastError();  // the failure is handled here: forget it
+      const std::size_t free = free_device_bytes();
+      throw OutOfMemory("out of memory on " + name_ + ": " + std::to_string(bytes) + " bytes asked, " + std::to_string(free) + " free",
+                        bytes, free);
     }
     Memory owner(memory, [](void* p) { cudaFree(p); });
     clear(memory, bytes);

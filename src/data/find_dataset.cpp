@@ -1,7 +1,7 @@
 #include <ganforge/data.h>
 #include <ganforge/error.h>
 
-#include "src/data/nearest.h"
+#include "src/core/nearest.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -16,16 +16,15 @@ namespace fs = std::filesystem;
 
 struct Known {
   std::string name;
-  std::string hint; // the quickest way to get it
+  std::string hint;  // the quickest way to get it
   std::vector<std::string> classes;
 };
 
-const std::vector<Known> &known_datasets() {
+const std::vector<Known>& known_datasets() {
   static const std::vector<Known> known = {
       {"fashion-mnist",
        "on Debian and Ubuntu `apt-get install dataset-fashion-mnist` does that",
-       {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal",
-        "Shirt", "Sneaker", "Bag", "Ankle boot"}},
+       {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}},
       {"mnist",
        "they are published as four .gz files, which can stay as they are",
        {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
@@ -33,139 +32,113 @@ const std::vector<Known> &known_datasets() {
   return known;
 }
 
-const Known *find_known(const std::string &name) {
-  for (const Known &known : known_datasets()) {
-    if (known.name == name)
-      return &known;
+const Known* find_known(const std::string& name) {
+  for (const Known& known : known_datasets()) {
+    if (known.name == name) return &known;
   }
   return nullptr;
 }
 
-bool is_there(const fs::path &path) {
+bool is_there(const fs::path& path) {
   std::error_code error;
   const bool found = fs::exists(path, error);
-  if (error)
-    throw FormatError(
-        fmt::format("cannot look for {}: {}", path.string(), error.message()));
+  if (error) throw FormatError(fmt::format("cannot look for {}: {}", path.string(), error.message()));
   return found;
 }
 
 /// `folder`/`file`, plain or gzip; empty if there is neither.
-fs::path find_file(const fs::path &folder, const std::string &file) {
-  for (const char *suffix : {"", ".gz"}) {
+fs::path find_file(const fs::path& folder, const std::string& file) {
+  for (const char* suffix : {"", ".gz"}) {
     const fs::path path = folder / (file + suffix);
-    if (is_there(path))
-      return path;
+    if (is_there(path)) return path;
   }
   return {};
 }
 
-std::string file_name(const char *content, bool train) {
+std::string file_name(const char* content, bool train) {
   return fmt::format("{}-{}-ubyte", train ? "train" : "t10k", content);
 }
 
-std::vector<fs::path> folders_of(const std::string &name) {
+std::vector<fs::path> folders_of(const std::string& name) {
   std::vector<fs::path> folders;
-  if (const char *root = std::getenv("GANFORGE_DATA"); root && *root)
-    folders.push_back(fs::path(root) / name);
+  if (const char* root = std::getenv("GANFORGE_DATA"); root && *root) folders.push_back(fs::path(root) / name);
   folders.push_back(fs::path("data") / name);
-  if (const char *home = std::getenv("HOME"); home && *home)
+  if (const char* home = std::getenv("HOME"); home && *home)
     folders.push_back(fs::path(home) / ".cache/ganforge" / name);
   folders.push_back(fs::path("/usr/share/datasets") / name);
   return folders;
 }
 
 /// Names the classes of a data set that is known.
-HostDataset read_named(const std::string &name, const fs::path &images,
-                       const fs::path &labels) {
+HostDataset read_named(const std::string& name, const fs::path& images, const fs::path& labels) {
   HostDataset data = read_idx(images, labels);
   data.name = name;
-  const Known *known = find_known(name);
-  if (!known || data.labels.empty())
-    return data;
+  const Known* known = find_known(name);
+  if (!known || data.labels.empty()) return data;
   if (data.classes.size() > known->classes.size()) {
-    throw FormatError(fmt::format("{}: a label is {}, but {} has {} classes",
-                                  labels.string(), data.classes.size() - 1,
+    throw FormatError(fmt::format("{}: a label is {}, but {} has {} classes", labels.string(), data.classes.size() - 1,
                                   name, known->classes.size()));
   }
   data.classes = known->classes;
   return data;
 }
 
-HostDataset from_name(const Known &known, bool train) {
-  const std::string images = file_name("images-idx3", train),
-                    labels = file_name("labels-idx1", train);
+HostDataset from_name(const Known& known, bool train) {
+  const std::string images = file_name("images-idx3", train), labels = file_name("labels-idx1", train);
   std::vector<std::string> searched;
-  for (const fs::path &folder : folders_of(known.name)) {
+  for (const fs::path& folder : folders_of(known.name)) {
     searched.push_back(folder.string());
     const fs::path image_file = find_file(folder, images);
-    if (image_file.empty())
-      continue;
+    if (image_file.empty()) continue;
     const fs::path label_file = find_file(folder, labels);
     if (label_file.empty())
-      throw FormatError(fmt::format("{} is there, but no {}[.gz] beside it",
-                                    image_file.string(), labels));
+      throw FormatError(fmt::format("{} is there, but no {}[.gz] beside it", image_file.string(), labels));
     return read_named(known.name, image_file, label_file);
   }
-  throw FormatError(fmt::format("data set '{}' is not on this machine: put "
-                                "{}[.gz] and {}[.gz] into one of {}; {}",
-                                known.name, images, labels,
-                                fmt::join(searched, ", "), known.hint));
+  throw FormatError(fmt::format("data set '{}' is not on this machine: put {}[.gz] and {}[.gz] into one of {}; {}",
+                                known.name, images, labels, fmt::join(searched, ", "), known.hint));
 }
 
-HostDataset from_folder(const fs::path &folder, bool train) {
+HostDataset from_folder(const fs::path& folder, bool train) {
   const std::string images = file_name("images-idx3", train);
   const fs::path image_file = find_file(folder, images);
-  if (image_file.empty())
-    throw FormatError(
-        fmt::format("{}: no {}[.gz] in this folder", folder.string(), images));
+  if (image_file.empty()) throw FormatError(fmt::format("{}: no {}[.gz] in this folder", folder.string(), images));
   const fs::path absolute = fs::absolute(folder).lexically_normal();
-  const std::string name =
-      (absolute.has_filename() ? absolute : absolute.parent_path())
-          .filename()
-          .string();
-  return read_named(name, image_file,
-                    find_file(folder, file_name("labels-idx1", train)));
+  const std::string name = (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
+  return read_named(name, image_file, find_file(folder, file_name("labels-idx1", train)));
 }
 
-HostDataset from_file(const fs::path &images) {
+HostDataset from_file(const fs::path& images) {
   std::string stem = images.filename().string();
-  if (stem.ends_with(".gz"))
-    stem.resize(stem.size() - 3);
+  if (stem.ends_with(".gz")) stem.resize(stem.size() - 3);
   fs::path labels;
   const std::string part = "images-idx3";
   if (const std::size_t at = stem.find(part); at != std::string::npos) {
     std::string label_stem = stem;
-    labels = find_file(images.parent_path(),
-                       label_stem.replace(at, part.size(), "labels-idx1"));
+    labels = find_file(images.parent_path(), label_stem.replace(at, part.size(), "labels-idx1"));
   }
   return read_named(stem, images, labels);
 }
 
-} // namespace
+}  // namespace
 
-HostDataset find_dataset(const std::string &name_or_path, bool train) {
-  if (const Known *known = find_known(name_or_path))
-    return from_name(*known, train);
+HostDataset find_dataset(const std::string& name_or_path, bool train) {
+  if (const Known* known = find_known(name_or_path)) return from_name(*known, train);
   const fs::path path = name_or_path;
   if (!name_or_path.empty() && is_there(path)) {
     std::error_code error;
-    return fs::is_directory(path, error) ? from_folder(path, train)
-                                         : from_file(path);
+    return fs::is_directory(path, error) ? from_folder(path, train) : from_file(path);
   }
   if (name_or_path.find('/') != std::string::npos)
     throw FormatError(fmt::format("{}: no such file or folder", name_or_path));
 
   std::vector<std::string> names;
-  for (const Known &known : known_datasets())
-    names.push_back(known.name);
+  for (const Known& known : known_datasets()) names.push_back(known.name);
   const std::string guess = nearest(name_or_path, names);
-  throw FormatError(fmt::format(
-      "no data set '{}'{}; known are {}; or give the path of an IDX file, or "
-      "of a folder with {}[.gz]",
-      name_or_path,
-      guess.empty() ? "" : fmt::format(" (did you mean {}?)", guess),
-      fmt::join(names, ", "), file_name("images-idx3", train)));
+  throw FormatError(
+      fmt::format("no data set '{}'{}; known are {}; or give the path of an IDX file, or of a folder with {}[.gz]",
+                  name_or_path, guess.empty() ? "" : fmt::format(" (did you mean {}?)", guess), fmt::join(names, ", "),
+                  file_name("images-idx3", train)));
 }
 
-} // namespace ganforge
+}  // namespace ganforge

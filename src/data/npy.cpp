@@ -11,49 +11,43 @@
 namespace ganforge {
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "values are written as they lie in memory");
+static_assert(std::endian::native == std::endian::little, "values are written as they lie in memory");
 
-const char *descr(DType type) {
+const char* descr(DType type) {
   switch (type) {
-  case DType::float32:
-    return "<f4";
-  case DType::float64:
-    return "<f8";
-  case DType::uint8:
-    return "|u1";
-  case DType::int32:
-    return "<i4";
-  case DType::int64:
-    return "<i8";
+    case DType::float32:
+      return "<f4";
+    case DType::float64:
+      return "<f8";
+    case DType::uint8:
+      return "|u1";
+    case DType::int32:
+      return "<i4";
+    case DType::int64:
+      return "<i8";
   }
   return "?";
 }
 
-} // namespace
+}  // namespace
 
-void write_npy(const std::filesystem::path &path, const Type &type,
-               const void *values) {
+void write_npy(const std::filesystem::path& path, const Type& type, const void* values) {
   std::string shape;
-  for (std::int64_t extent : type.shape.extents())
-    shape += fmt::format("{}, ", extent); // a tuple may end in a comma
+  for (std::int64_t extent : type.shape.extents()) shape += fmt::format("{}, ", extent);  // a tuple may end in a comma
   std::string dict =
-      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}",
-                  descr(type.dtype), shape);
-  // Magic, version and length take 10 bytes; the data start on 64, behind a
-  // line feed.
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", descr(type.dtype), shape);
+  // Magic, version and length take 10 bytes; the data start on 64, behind a line feed.
   constexpr std::size_t opening = 10;
   dict.append(63 - (opening + dict.size()) % 64, ' ');
   dict += '\n';
 
   AtomicFile file(path);
   file.write(std::string_view("\x93NUMPY\x01\x00", 8));
-  const char length[2] = {static_cast<char>(dict.size() & 0xff),
-                          static_cast<char>(dict.size() >> 8)};
+  const char length[2] = {static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)};
   file.write(length, sizeof length);
   file.write(dict);
   file.write(values, type.bytes());
   file.commit();
 }
 
-} // namespace ganforge
+}  // namespace ganforge

@@ -7,10 +7,8 @@
 
 namespace ganforge {
 
-/// Writes `values`, type.bytes() bytes, as NPY version 1 for numpy.load. The
-/// file appears whole or not at all. Throws FormatError if it cannot be
-/// written.
-void write_npy(const std::filesystem::path &path, const Type &type,
-               const void *values);
+/// Writes `values`, type.bytes() bytes, as NPY version 1 for numpy.load. The file appears whole or not at all. Throws
+/// FormatError if it cannot be written.
+void write_npy(const std::filesystem::path& path, const Type& type, const void* values);
 
-} // namespace ganforge
+}  // namespace ganforge

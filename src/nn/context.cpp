@@ -1,6 +1,7 @@
 // Where a model is built: scopes, parameters, running quantities, reports; and how parameters begin.
 #include "kernels/prologue.h"
 
+
 #include <ganforge/error.h>
 #include <ganforge/nn.h>
 

@@ -1,5 +1,5 @@
 // Layers as data: what a model file says.
-#include "src/data/nearest.h"
+#include "src/core/nearest.h"
 
 #include <ganforge/error.h>
 #include <ganforge/nn.h>

@@ -1,0 +1,148 @@
+// Generative adversarial networks: the trainer, its configuration, and the presets.
+#pragma once
+
+#include <ganforge/data.h>
+#include <ganforge/nn.h>
+#include <ganforge/objective.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ganforge {
+
+// --- the data and noise of a step -------------------------------------------------------------------------------------
+
+/// What a step draws.
+struct DrawOptions {
+  std::int64_t rows = 0;     ///< samples
+  bool labels = false;       ///< their labels too
+  float low = -1, high = 1;  ///< the range that bytes 0…255 are mapped to
+  std::vector<LatentSpec> latents;
+  std::vector<Schedule> schedules;
+};
+struct Drawn {
+  Value real, labels;
+  Values latents, schedules;
+};
+/// The prologue of an updating program: call it once, first. Advances the tick and the data cursor of the store.
+Drawn draw(Context& context, const Dataset& data, const DrawOptions& options);
+
+// --- training ---------------------------------------------------------------------------------------------------------
+
+/// What a training run is made of; every value has the default of a Keras tutorial.
+struct TrainerOptions {
+  Model generator, discriminator;
+  LatentSpec latent = 100;  ///< shape without the batch, and distribution
+  Objective objective = Objective::non_saturating;
+  float real_target = 1.0f;  ///< one-sided label smoothing: below 1, e.g. 0.9
+  std::int64_t batch = 64;   ///< real samples, and as many generated ones
+  int d_steps = 1;           ///< discriminator updates a step
+  AdamOptions generator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
+  AdamOptions discriminator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
+  float ema_decay = 0;  ///< moving average of the generator's weights; 0: none
+  float low = -1, high = 1;  ///< the generator's range: data bytes 0…255 are mapped to it
+  std::uint64_t seed = 1;
+};
+
+/// What a step reported.
+struct Stats {
+  std::int64_t step = 0;    ///< from 1
+  std::int64_t images = 0;  ///< real samples seen so far
+  float d_loss = 0, g_loss = 0;
+  float d_real = 0, d_fake = 0;  ///< mean σ(logit) on real and generated samples (least squares: of the score)
+  float d_accuracy = 0;          ///< share of samples that the discriminator has on the right side
+};
+
+/// Generated samples on the host.
+struct Samples {
+  Shape shape;  ///< [n, …]
+  std::vector<float> values;
+  float low = -1, high = 1;
+};
+/// A grid of images.
+void write_png(const std::filesystem::path& path, const Samples& samples);
+
+/// Trains a generator against a discriminator. Both updates of a step, its data and its noise are one program.
+class Trainer {
+ public:
+  /// Throws ShapeError if the models do not fit the data, ConfigError for options out of range, DeviceError when memory runs
+  /// out (with the batch that would fit). `device` and `data` must outlive the trainer.
+  Trainer(Device& device, const Dataset& data, TrainerOptions options);
+
+  /// `steps` more steps. `callback` receives what every `every`-th step reported, a little after the step ran.
+  /// Stops early, after a whole step, when `stop` returns true. Returns with all work done.
+  void run(std::int64_t steps, const std::function<void(const Stats&)>& callback = {}, std::int64_t every = 100,
+           const std::function<bool()>& stop = {});
+  /// Number of steps done since initialisation.
+  std::int64_t step() const { return step_; }
+
+  /// n samples from latents that depend on `seed` and the sample's number alone; running statistics, and the moving average of
+  /// the weights if there is one.
+  Samples sample(std::int64_t n, std::uint64_t seed = 0);
+
+  /// Everything that training continues from, in one safetensors file, written atomically.
+  void save(const std::filesystem::path& path, std::map<std::string, std::string> metadata = {});
+  /// Continues from a checkpoint and returns its metadata. Throws FormatError if the file is damaged or of another model.
+  std::map<std::string, std::string> load(const std::filesystem::path& path);
+
+  Network& generator() { return *generator_; }
+  Network& discriminator() { return *discriminator_; }
+  const TrainerOptions& options() const { return options_; }
+  VariableStore& store() { return store_; }
+  /// The training step.
+  const Program& program() const { return programs_[0]; }
+
+ private:
+  void build_step(Graph& graph);
+  void build_sampling(Graph& graph);
+  void compile_programs();
+  void emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const;
+  void emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every);
+
+  Device& device_;
+  const Dataset& data_;
+  TrainerOptions options_;
+  VariableStore store_;
+  std::unique_ptr<Network> generator_, discriminator_;
+  std::vector<Program> programs_;  // step, sampling
+  HostMirror ring_, ring_tick_;
+  std::int64_t step_ = 0, reported_ = 0;
+};
+
+// --- configuration ----------------------------------------------------------------------------------------------------
+
+/// Everything that a run of the program depends on: what config.toml holds.
+struct Config {
+  std::string preset;
+  std::string description;  ///< for `info`; not part of the file
+  std::string data = "fashion-mnist";
+  std::int64_t steps = 10000;
+  std::int64_t sample_every = 1000, checkpoint_every = 2000, metrics_every = 20;
+  std::int64_t keep_checkpoints = 3;
+  Sequential generator, discriminator;
+  TrainerOptions training;  ///< but for the models
+};
+/// The options with the configuration's models; the range of the data follows the generator's output activation: [0, 1] for
+/// sigmoid, else [−1, 1].
+TrainerOptions trainer_options(const Config& config);
+
+/// Throws ConfigError if a value is out of range; the message names its key.
+void validate(const Config& config);
+std::string to_toml(const Config& config);
+/// Keys that are absent keep the value of the file's preset, if it names one, else the default. Throws ConfigError with
+/// `source`, line and column: syntax, unknown key or layer (with the nearest), wrong type, value out of range.
+Config parse_config(const std::string& toml, const std::string& source);
+/// Throws FormatError if the file cannot be read.
+Config load_config(const std::filesystem::path& path);
+
+/// Throws ConfigError, with the nearest name, if there is no such preset.
+Config preset(const std::string& name);
+std::vector<std::string> preset_names();
+
+}  // namespace ganforge

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds and runs the tests.
+#   scripts/test.sh                  preset release
+#   scripts/test.sh asan             another preset (CMakePresets.json)
+#   scripts/test.sh release -R op    further arguments go to ctest
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+preset=${1:-release}
+shift || true
+scripts/install-deps.sh --tests
+# Warnings are errors here: what is tested compiles cleanly.
+cmake --preset "$preset" -DGANFORGE_TESTS=ON -DGANFORGE_WERROR=ON
+cmake --build --preset "$preset"
+exec ctest --preset "$preset" "$@"

@@ -1,0 +1,330 @@
+// Configurations as TOML.
+#include "src/core/nearest.h"
+
+#include <ganforge/error.h>
+#include <ganforge/gan.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <toml++/toml.h>
+
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+namespace ganforge {
+namespace {
+
+constexpr std::pair<const char*, Objective> objectives[] = {{"non_saturating", Objective::non_saturating},
+                                                            {"saturating", Objective::saturating},
+                                                            {"least_squares", Objective::least_squares}};
+
+/// Takes the keys of a table one by one and complains about what is left.
+class TableReader {
+ public:
+  TableReader(const toml::table& table, std::string where, const std::string& source)
+      : table_(table), where_(std::move(where)), source_(source) {}
+
+  [[noreturn]] void fail(const toml::node& node, const std::string& what) const {
+    const auto& begin = node.source().begin;
+    throw ConfigError(fmt::format("{}:{}:{}: {}", source_, begin.line, begin.column, what));
+  }
+
+  void read(const char* key, std::string& member) { read_as<std::string>(key, member, "text"); }
+  void read(const char* key, std::int64_t& member) { read_as<std::int64_t>(key, member, "a whole number"); }
+  void read(const char* key, int& member) {
+    std::int64_t wide = member;
+    read(key, wide);
+    if (wide < std::numeric_limits<int>::min() || wide > std::numeric_limits<int>::max()) fail(*table_.get(key), path(key) + " is out of range");
+    member = static_cast<int>(wide);
+  }
+  void read(const char* key, std::uint64_t& member) {
+    const toml::node* node = find(key);
+    if (!node) return;
+    const auto value = node->value_exact<std::int64_t>();
+    if (!value || *value < 0) fail(*node, path(key) + " must be a whole number that is not negative");
+    member = static_cast<std::uint64_t>(*value);
+  }
+  void read(const char* key, float& member) {
+    const toml::node* node = find(key);
+    if (!node) return;
+    const auto value = node->value<double>();
+    if (!value) fail(*node, path(key) + " must be a number");
+    member = static_cast<float>(*value);
+  }
+  const toml::node* find(const char* key) {
+    known_.emplace_back(key);
+    return table_.get(key);
+  }
+  std::string path(const std::string& key) const { return where_.empty() ? key : where_ + "." + key; }
+
+  void finish() const {
+    for (const auto& [key, node] : table_) {
+      const std::string name(key.str());
+      if (std::ranges::find(known_, name) != known_.end()) continue;
+      const std::string near = nearest(name, known_);
+      const auto& begin = key.source().begin;
+      throw ConfigError(fmt::format("{}:{}:{}: unknown key '{}'; {}", source_, begin.line, begin.column, path(name),
+                                    near.empty() ? fmt::format("known here: {}", fmt::join(known_, ", "))
+                                                 : fmt::format("did you mean '{}'?", near)));
+    }
+  }
+
+ private:
+  template <class T, class Member>
+  void read_as(const char* key, Member& member, const char* wanted) {
+    const toml::node* node = find(key);
+    if (!node) return;
+    const auto value = node->value_exact<T>();
+    if (!value) fail(*node, fmt::format("{} must be {}", path(key), wanted));
+    member = *value;
+  }
+
+  const toml::table& table_;
+  std::string where_;
+  const std::string& source_;
+  std::vector<std::string> known_;
+};
+
+const toml::table* find_table(TableReader& reader, const char* key) {
+  const toml::node* node = reader.find(key);
+  if (node && !node->is_table()) reader.fail(*node, reader.path(key) + " must be a table");
+  return node ? node->as_table() : nullptr;
+}
+
+std::vector<std::int64_t> whole_numbers(const TableReader& reader, const toml::node& node, const std::string& what) {
+  std::vector<std::int64_t> values;
+  const toml::array* array = node.as_array();
+  if (!array) reader.fail(node, what + " must be a list of whole numbers");
+  for (const toml::node& element : *array) {
+    const auto value = element.value_exact<std::int64_t>();
+    if (!value) reader.fail(element, what + " must be a list of whole numbers");
+    values.push_back(*value);
+  }
+  return values;
+}
+
+Attribute attribute_of(const TableReader& reader, const toml::node& node, const std::string& what) {
+  if (const auto value = node.value_exact<bool>()) return *value;
+  if (const auto value = node.value_exact<std::int64_t>()) return *value;
+  if (const auto value = node.value_exact<double>()) return static_cast<float>(*value);
+  if (const auto value = node.value_exact<std::string>()) return *value;
+  return whole_numbers(reader, node, what);
+}
+
+void read_adam(TableReader& parent, const char* key, const std::string& source, AdamOptions& adam) {
+  const toml::table* table = find_table(parent, key);
+  if (!table) return;
+  TableReader reader(*table, key, source);
+  reader.read("lr", adam.lr);
+  reader.read("beta1", adam.beta1);
+  reader.read("beta2", adam.beta2);
+  reader.read("eps", adam.eps);
+  reader.finish();
+}
+
+void read_latent(TableReader& parent, const std::string& source, LatentSpec& latent) {
+  const toml::table* table = find_table(parent, "latent");
+  if (!table) return;
+  TableReader reader(*table, "latent", source);
+  if (const toml::node* node = reader.find("shape")) {
+    try {
+      latent.shape = Shape(whole_numbers(reader, *node, "latent.shape"));
+    } catch (const ShapeError& error) {
+      reader.fail(*node, fmt::format("latent.shape: {}", error.what()));
+    }
+  }
+  std::string distribution = latent.uniform ? "uniform" : "normal";
+  reader.read("distribution", distribution);
+  if (distribution != "normal" && distribution != "uniform")
+    reader.fail(*table->get("distribution"), fmt::format("latent.distribution must be normal or uniform, got '{}'", distribution));
+  latent.uniform = distribution == "uniform";
+  reader.read("low", latent.low);
+  reader.read("high", latent.high);
+  reader.finish();
+}
+
+void read_layers(TableReader& parent, const char* key, const std::string& source, Sequential& model) {
+  const toml::node* node = parent.find(key);
+  if (!node) return;
+  const toml::array* array = node->as_array();
+  if (!array || array->empty() || !array->is_array_of_tables())
+    parent.fail(*node, fmt::format("{0} must be a list of layers: [[{0}]] with a type each", key));
+  std::vector<Layer> layers;
+  for (const toml::node& element : *array) {
+    const toml::table& table = *element.as_table();
+    const TableReader reader(table, key, source);
+    LayerSpec spec;
+    const auto type = table["type"].value_exact<std::string>();
+    if (!type) reader.fail(table, fmt::format("a layer of {} has no type", key));
+    spec.type = *type;
+    for (const auto& [name, value] : table)
+      if (name.str() != "type") spec.attributes.emplace_back(std::string(name.str()), attribute_of(reader, value, std::string(name.str())));
+    try {
+      layers.push_back(make_layer(spec));
+    } catch (const ConfigError& error) {
+      reader.fail(table, fmt::format("{}: {}", key, error.what()));
+    }
+  }
+  model = Sequential(std::move(layers));
+}
+
+std::string toml_text(const std::string& text) {
+  std::ostringstream out;
+  out << toml::value<std::string>(text);
+  return out.str();
+}
+
+/// A number that TOML reads as a float.
+std::string toml_number(float value) {
+  std::string text = fmt::format("{}", value);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+std::string toml_attribute(const Attribute& attribute) {
+  struct Writer {
+    std::string operator()(bool value) const { return value ? "true" : "false"; }
+    std::string operator()(std::int64_t value) const { return fmt::format("{}", value); }
+    std::string operator()(float value) const { return toml_number(value); }
+    std::string operator()(const std::string& value) const { return toml_text(value); }
+    std::string operator()(const std::vector<std::int64_t>& value) const { return fmt::format("[{}]", fmt::join(value, ", ")); }
+  };
+  return std::visit(Writer{}, attribute);
+}
+
+std::string toml_layers(const char* key, const Sequential& model) {
+  std::string text;
+  for (const LayerSpec& spec : specs_of(model)) {
+    text += fmt::format("\n[[{}]]\ntype = {}\n", key, toml_text(spec.type));
+    for (const auto& [name, value] : spec.attributes) text += fmt::format("{} = {}\n", name, toml_attribute(value));
+  }
+  return text;
+}
+
+std::string toml_adam(const char* key, const AdamOptions& adam) {
+  return fmt::format("\n[{}]\nlr = {}\nbeta1 = {}\nbeta2 = {}\neps = {}\n", key, toml_number(adam.lr), toml_number(adam.beta1),
+                     toml_number(adam.beta2), toml_number(adam.eps));
+}
+
+}  // namespace
+
+TrainerOptions trainer_options(const Config& config) {
+  TrainerOptions options = config.training;
+  options.generator = config.generator;
+  options.discriminator = config.discriminator;
+  options.low = config.generator.output_activation().kind == Activation::Kind::sigmoid ? 0.0f : -1.0f;
+  options.high = 1.0f;
+  return options;
+}
+
+void validate(const Config& c) {
+  const auto check = [](bool ok, const char* key, const std::string& wanted, const auto& got) {
+    if (!ok) throw ConfigError(fmt::format("{} must be {}, got {}", key, wanted, got));
+  };
+  const TrainerOptions& t = c.training;
+  check(c.steps >= 1, "steps", "at least 1", c.steps);
+  check(t.batch >= 1 && t.batch <= 1'000'000, "batch", "from 1 to 1000000", t.batch);
+  check(t.d_steps >= 1 && t.d_steps <= 100, "d_steps", "from 1 to 100", t.d_steps);
+  check(c.sample_every >= 0, "sample_every", "0 (never) or more", c.sample_every);
+  check(c.checkpoint_every >= 0, "checkpoint_every", "0 (only at the end) or more", c.checkpoint_every);
+  check(c.metrics_every >= 1, "metrics_every", "at least 1", c.metrics_every);
+  check(c.keep_checkpoints >= 1, "keep_checkpoints", "at least 1", c.keep_checkpoints);
+  check(t.real_target > 0 && t.real_target <= 1, "real_target", "above 0, at most 1", t.real_target);
+  check(t.ema_decay >= 0 && t.ema_decay < 1, "ema_decay", "from 0 to below 1", t.ema_decay);
+  check(t.latent.shape.rank() >= 1 && t.latent.shape.elements() >= 1, "latent.shape", "at least one number", t.latent.shape.str());
+  if (t.latent.uniform) check(t.latent.low < t.latent.high, "latent.low", "below latent.high", t.latent.low);
+  for (const auto& [key, adam] : {std::pair("generator_adam", t.generator_adam), std::pair("discriminator_adam", t.discriminator_adam)}) {
+    const std::string at = key;
+    check(std::isfinite(adam.lr) && adam.lr > 0, (at + ".lr").c_str(), "a number above 0", adam.lr);
+    check(adam.beta1 >= 0 && adam.beta1 < 1, (at + ".beta1").c_str(), "from 0 to below 1", adam.beta1);
+    check(adam.beta2 > 0 && adam.beta2 < 1, (at + ".beta2").c_str(), "above 0 and below 1", adam.beta2);
+    check(std::isfinite(adam.eps) && adam.eps > 0, (at + ".eps").c_str(), "a number above 0", adam.eps);
+  }
+  check(!c.generator.layers().empty(), "generator", "a list of layers", "none");
+  check(!c.discriminator.layers().empty(), "discriminator", "a list of layers", "none");
+}
+
+std::string to_toml(const Config& c) {
+  const TrainerOptions& t = c.training;
+  std::string text = fmt::format("# ganforge {}\n", GANFORGE_VERSION);
+  if (!c.preset.empty()) text += fmt::format("preset = {}\n", toml_text(c.preset));
+  text += fmt::format("data = {}\nsteps = {}\nbatch = {}\nseed = {}\n", toml_text(c.data), c.steps, t.batch, t.seed);
+  text += fmt::format("sample_every = {}\ncheckpoint_every = {}\nkeep_checkpoints = {}\nmetrics_every = {}\n\n", c.sample_every,
+                      c.checkpoint_every, c.keep_checkpoints, c.metrics_every);
+  const char* objective = "?";
+  for (const auto& [name, value] : objectives)
+    if (value == t.objective) objective = name;
+  text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nema_decay = {}\n", objective, toml_number(t.real_target),
+                      t.d_steps, toml_number(t.ema_decay));
+  text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
+                      t.latent.uniform ? "uniform" : "normal");
+  if (t.latent.uniform) text += fmt::format("low = {}\nhigh = {}\n", toml_number(t.latent.low), toml_number(t.latent.high));
+  text += toml_adam("generator_adam", t.generator_adam) + toml_adam("discriminator_adam", t.discriminator_adam);
+  return text + toml_layers("generator", c.generator) + toml_layers("discriminator", c.discriminator);
+}
+
+Config parse_config(const std::string& text, const std::string& source) {
+  toml::table table;
+  try {
+    table = toml::parse(text, source);
+  } catch (const toml::parse_error& error) {
+    const auto& begin = error.source().begin;
+    throw ConfigError(fmt::format("{}:{}:{}: {}", source, begin.line, begin.column, error.description()));
+  }
+  TableReader reader(table, "", source);
+  Config c;
+  if (const toml::node* node = reader.find("preset")) {
+    const auto name = node->value_exact<std::string>();
+    if (!name) reader.fail(*node, "preset must be text");
+    try {
+      c = preset(*name);
+    } catch (const ConfigError& error) {
+      reader.fail(*node, error.what());
+    }
+  }
+  TrainerOptions& t = c.training;
+  reader.read("data", c.data);
+  reader.read("steps", c.steps);
+  reader.read("batch", t.batch);
+  reader.read("seed", t.seed);
+  reader.read("sample_every", c.sample_every);
+  reader.read("checkpoint_every", c.checkpoint_every);
+  reader.read("keep_checkpoints", c.keep_checkpoints);
+  reader.read("metrics_every", c.metrics_every);
+  if (const toml::node* node = reader.find("objective")) {
+    const std::string name = node->value_or(std::string());
+    std::vector<std::string> names;
+    bool found = false;
+    for (const auto& [known, value] : objectives) {
+      names.emplace_back(known);
+      if (name == known) t.objective = value, found = true;
+    }
+    if (!found) reader.fail(*node, fmt::format("objective must be one of {}", fmt::join(names, ", ")));
+  }
+  reader.read("real_target", t.real_target);
+  reader.read("d_steps", t.d_steps);
+  reader.read("ema_decay", t.ema_decay);
+  read_latent(reader, source, t.latent);
+  read_adam(reader, "generator_adam", source, t.generator_adam);
+  read_adam(reader, "discriminator_adam", source, t.discriminator_adam);
+  read_layers(reader, "generator", source, c.generator);
+  read_layers(reader, "discriminator", source, c.discriminator);
+  reader.finish();
+  try {
+    validate(c);
+  } catch (const ConfigError& error) {
+    throw ConfigError(fmt::format("{}: {}", source, error.what()));
+  }
+  return c;
+}
+
+Config load_config(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!std::filesystem::is_regular_file(path) || !(text << file.rdbuf()))
+    throw FormatError(fmt::format("{}: cannot be read; a TOML file is wanted", path.string()));
+  return parse_config(text.str(), path.string());
+}
+
+}  // namespace ganforge

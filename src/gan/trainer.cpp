@@ -1,0 +1,195 @@
+#include "kernels/prologue.h"
+
+#include <ganforge/error.h>
+#include <ganforge/gan.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace ganforge {
+namespace {
+
+constexpr std::int64_t sampling_batch = 64;
+/// On CUDA the ring is looked at so often: well before its rows are written again.
+constexpr std::int64_t ring_interval = ring_rows / 4;
+
+/// Order of the quantities that a step reports.
+enum Slot { slot_d_loss, slot_g_loss, slot_d_real, slot_d_fake, slot_d_accuracy };
+
+Shape batched(std::int64_t n, const Shape& sample) {
+  std::vector<std::int64_t> extents = {n};
+  extents.insert(extents.end(), sample.extents().begin(), sample.extents().end());
+  return Shape(extents);
+}
+
+void check(const TrainerOptions& o, const Dataset& data) {
+  if (!o.generator || !o.discriminator) throw ConfigError("a generator and a discriminator are wanted");
+  if (o.batch < 1) throw ConfigError(fmt::format("batch must be at least 1, got {}", o.batch));
+  if (o.d_steps < 1) throw ConfigError(fmt::format("d_steps must be at least 1, got {}", o.d_steps));
+  if (o.batch * o.d_steps > data.count())
+    throw ConfigError(fmt::format("a step draws {} samples (batch {} × d_steps {}), but {} has {}; use a smaller batch",
+                                  o.batch * o.d_steps, o.batch, o.d_steps, data.name(), data.count()));
+}
+
+}  // namespace
+
+void write_png(const std::filesystem::path& path, const Samples& samples) {
+  const Shape sample(samples.shape.extents().subspan(1));
+  write_png(path, make_grid(samples.values, sample, samples.low, samples.high));
+}
+
+Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
+    : device_(device),
+      data_(data),
+      options_(std::move(options)),
+      store_(device, options_.seed),
+      ring_(device, static_cast<std::size_t>(ring_rows * statistics_slots) * sizeof(float)),
+      ring_tick_(device, static_cast<std::size_t>(ring_rows) * sizeof(std::int64_t)) {
+  check(options_, data_);
+  const std::int64_t n = options_.batch;
+  generator_ = std::make_unique<Network>(store_, "generator", options_.generator, batched(n, options_.latent.shape));
+  if (generator_->output_shape() != batched(n, data_.sample()))
+    throw ShapeError(fmt::format("the generator makes samples {}, but those of {} are {}",
+                                 Shape(generator_->output_shape().extents().subspan(1)).str(), data_.name(), data_.sample().str()));
+  discriminator_ = std::make_unique<Network>(store_, "discriminator", options_.discriminator, batched(n, data_.sample()));
+  if (discriminator_->output_shape().elements() != n)
+    throw ShapeError(fmt::format("the discriminator must make one number a sample, but makes {}",
+                                 Shape(discriminator_->output_shape().extents().subspan(1)).str()));
+  if (options_.ema_decay > 0) generator_->enable_ema();
+  options_.generator_adam.ema_decay = options_.ema_decay;
+  compile_programs();
+}
+
+void Trainer::build_step(Graph& graph) {
+  Context context(graph, store_, Mode::training);
+  const std::int64_t n = options_.batch;
+  LatentSpec latent = options_.latent;
+  latent.shape = batched(n * options_.d_steps, latent.shape);
+  const Schedule lr_d{.from = options_.discriminator_adam.lr}, lr_g{.from = options_.generator_adam.lr};
+  const Drawn drawn = draw(context, data_, {.rows = n * options_.d_steps, .low = options_.low, .high = options_.high,
+                                            .latents = {latent}, .schedules = {lr_d, lr_g}});
+  const Values reals = split(drawn.real, options_.d_steps), latents = split(drawn.latents[0], options_.d_steps);
+
+  Value fake;
+  DiscriminatorLoss d;
+  for (int k = 0; k < options_.d_steps; ++k) {
+    fake = (*generator_)(context, latents[static_cast<std::size_t>(k)]);
+    // Real and generated samples are one batch of two statistic groups.
+    const Value logits = (*discriminator_)(context.groups(2), concat({reals[static_cast<std::size_t>(k)], fake}, 0));
+    d = discriminator_loss(logits, options_.objective, options_.real_target);
+    adam(context, *discriminator_, grad(d.loss, discriminator_->parameters(context)), options_.discriminator_adam, drawn.schedules[0]);
+  }
+  // Reads the weights just assigned; those get no gradient here, so none is computed.
+  const Value g_loss = generator_loss((*discriminator_)(context, fake), options_.objective);
+  adam(context, *generator_, grad(g_loss, generator_->parameters(context)), options_.generator_adam, drawn.schedules[1]);
+  context.report({{"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}});
+}
+
+void Trainer::build_sampling(Graph& graph) {
+  const Context context = Context(graph, store_, Mode::inference).ema();
+  const Value z = graph.input("z", {DType::float32, batched(sampling_batch, options_.latent.shape)});
+  graph.output("samples", (*generator_)(context, z));
+}
+
+void Trainer::compile_programs() {
+  Graph step, sampling;
+  build_step(step);
+  build_sampling(sampling);
+  Graph* const graphs[] = {&step, &sampling};
+  try {
+    programs_ = compile(device_, graphs);
+  } catch (const OutOfMemory& error) {
+    // Nearly all of a step's memory grows with the batch.
+    const double share = static_cast<double>(error.free) / static_cast<double>(error.asked);
+    const auto fits = static_cast<std::int64_t>(0.9 * share * static_cast<double>(options_.batch));
+    throw OutOfMemory(fmt::format("{}; batch {} is too large here, {}", error.what(), options_.batch,
+                                  fits >= 1 ? fmt::format("one of about {} would fit", fits) : "and no batch would fit"),
+                      error.asked, error.free);
+  }
+}
+
+void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& callback, std::int64_t every,
+                  const std::function<bool()>& stop) {
+  const bool wanted = callback && every > 0;
+  std::vector<float> statistics(statistics_slots * statistics_stride);
+  bool ring_pending = false;
+  reported_ = step_;
+  for (std::int64_t i = 0; i < steps && !(stop && stop()); ++i) {
+    programs_[0].run();
+    ++step_;
+    if (!wanted) continue;
+    if (!device_.is_cuda()) {
+      if (step_ % every != 0) continue;
+      store_.download(*store_.find(statistics_variable), statistics.data());
+      emit(statistics.data(), step_, callback);
+    } else if (step_ % ring_interval == 0) {
+      // What was copied an interval ago is here by now; the step goes on meanwhile.
+      if (ring_pending) emit_ring(callback, every);
+      ring_.start(store_.find(ring_variable)->data());
+      ring_tick_.start(store_.find(ring_tick_variable)->data());
+      ring_pending = true;
+    }
+  }
+  device_.synchronize();
+  if (!wanted || !device_.is_cuda()) return;
+  if (ring_pending) emit_ring(callback, every);
+  ring_.start(store_.find(ring_variable)->data());
+  ring_tick_.start(store_.find(ring_tick_variable)->data());
+  emit_ring(callback, every);
+  // The last step's report is filed by the step that follows it.
+  if (step_ % every == 0 && reported_ < step_) {
+    store_.download(*store_.find(statistics_variable), statistics.data());
+    emit(statistics.data(), step_, callback);
+    reported_ = step_;
+  }
+}
+
+void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const {
+  const auto at = [&](Slot slot) { return row[slot * statistics_stride]; };
+  callback({step, step * options_.batch * options_.d_steps, at(slot_d_loss), at(slot_g_loss), at(slot_d_real), at(slot_d_fake), at(slot_d_accuracy)});
+}
+
+void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every) {
+  const auto* rows = static_cast<const float*>(ring_.wait());
+  const auto* ticks = static_cast<const std::int64_t*>(ring_tick_.wait());
+  // Rows are filed in order of their tick, around the ring.
+  for (std::int64_t tick = reported_ + 1; tick <= step_; ++tick) {
+    const std::int64_t row = (tick - 1) % ring_rows;
+    if (ticks[row] != tick) break;  // not filed yet when the copy was made
+    reported_ = tick;
+    if (tick % every != 0) continue;
+    float spread[statistics_slots * statistics_stride] = {};
+    for (int slot = 0; slot < statistics_slots; ++slot) spread[slot * statistics_stride] = rows[row * statistics_slots + slot];
+    emit(spread, tick, callback);
+  }
+}
+
+Samples Trainer::sample(std::int64_t n, std::uint64_t seed) {
+  if (n < 1) throw ConfigError(fmt::format("at least one sample is wanted, got {}", n));
+  Program& program = programs_[1];
+  const Shape per_run = program.output_type("samples").shape;
+  const auto latents = static_cast<std::size_t>(sampling_batch * options_.latent.shape.elements());
+  const auto values = static_cast<std::size_t>(per_run.elements());
+  std::vector<float> z(latents);
+  Samples samples{per_run.with(0, n), {}, options_.low, options_.high};
+  const CpuStream stream{1, detect_isa()};
+  const std::int64_t tick = 0;
+  for (std::int64_t done = 0; done < n; done += sampling_batch) {
+    const Draw draw{seed, purpose_sample, 0, done / sampling_batch * static_cast<std::int64_t>(latents)};
+    const auto count = static_cast<std::int64_t>(latents);
+    if (options_.latent.uniform)
+      uniform(stream, draw, &tick, options_.latent.low, options_.latent.high, z.data(), count);
+    else
+      normal(stream, draw, &tick, 0, 1, z.data(), count);
+    program.upload("z", z.data(), latents * sizeof(float));
+    program.run();
+    samples.values.resize(samples.values.size() + values);
+    program.download("samples", samples.values.data() + samples.values.size() - values, values * sizeof(float));
+  }
+  samples.values.resize(static_cast<std::size_t>(samples.shape.elements()));
+  return samples;
+}
+
+}  // namespace ganforge

@@ -1,0 +1,260 @@
+// The CUDA kernels of the fully connected layer against sums in double. Float32 sums of k products, in any order, are
+// within k·ε of the sum of magnitudes; that is the tolerance.
+#include <ganforge/config.h>
+
+#if GANFORGE_CUDA
+
+#include "kernels/linear.h"
+#include "tests/kernel_test.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace ganforge {
+namespace {
+
+using kernel_test::Array;
+using Values = std::vector<float>;
+
+class LinearCuda : public testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      device.emplace(Device::cuda());
+    } catch (const DeviceError& error) {
+      const char* require = std::getenv("GANFORGE_REQUIRE_CUDA");
+      if (require && std::string(require) == "1") throw;
+      GTEST_SKIP() << error.what();
+    }
+  }
+  /// The GPU, or one that pretends to have another number of multiprocessors: that picks another tile.
+  CudaStream stream(int multiprocessors = 0) {
+    CudaStream stream = std::get<CudaStream>(device->stream());
+    if (multiprocessors) stream.multiprocessors = multiprocessors;
+    return stream;
+  }
+  Values random(std::int64_t n) {
+    std::normal_distribution<float> normal;
+    Values values(static_cast<std::size_t>(n));
+    for (float& v : values) v = normal(engine);
+    return values;
+  }
+
+  std::optional<Device> device;
+  std::mt19937 engine{7};
+};
+
+struct Sum {
+  double value = 0, magnitude = 0;
+  void add(double x) { value += x, magnitude += std::abs(x); }
+};
+
+double activated(const Activation& act, double x) {
+  switch (act.kind) {
+    case Activation::Kind::leaky_relu:
+      return x > 0 ? x : act.negative_slope * x;
+    case Activation::Kind::tanh:
+      return std::tanh(x);
+    case Activation::Kind::sigmoid:
+      return 1 / (1 + std::exp(-x));
+    default:
+      return x;
+  }
+}
+
+double slope_at(const Activation& act, double y) {
+  switch (act.kind) {
+    case Activation::Kind::leaky_relu:
+      return y > 0 ? 1 : act.negative_slope;
+    case Activation::Kind::tanh:
+      return 1 - y * y;
+    case Activation::Kind::sigmoid:
+      return y * (1 - y);
+    default:
+      return 1;
+  }
+}
+
+/// No activation's slope is above one, so errors of its argument do not grow.
+void expect_near(float got, double want, double magnitude, std::int64_t terms, const std::string& what) {
+  const double epsilon = std::numeric_limits<float>::epsilon();
+  ASSERT_TRUE(std::abs(got - want) <= epsilon * ((terms + 4) * magnitude + 4 * std::abs(want)))
+      << what << ": " << got << " instead of " << want;
+}
+
+struct Size {
+  std::int64_t rows, in, out;
+  std::string str() const {
+    return std::to_string(rows) + " rows, " + std::to_string(in) + " -> " + std::to_string(out);
+  }
+};
+
+// Odd sizes; sizes around the tiles' edges; the layers of a small GAN; layers to and from one feature.
+const std::vector<Size> sizes = {{1, 1, 1},     {1, 1, 2},      {3, 17, 5},    {17, 3, 100}, {16, 128, 16},
+                                 {65, 129, 33}, {64, 100, 128}, {64, 128, 40}, {33, 784, 8}, {100, 128, 1},
+                                 {7, 129, 1},   {5, 1, 31},     {130, 36, 68}, {2, 0, 3},    {0, 4, 4}};
+const std::vector<Activation> activations = {{},
+                                             {Activation::Kind::leaky_relu, 0.2f},
+                                             {Activation::Kind::leaky_relu, 0.0f},
+                                             {Activation::Kind::tanh},
+                                             {Activation::Kind::sigmoid}};
+// With one multiprocessor the largest tile is cheapest for all but tiny sizes, with very many the smallest.
+const std::vector<int> multiprocessors = {1, 12, 100'000};
+
+TEST_F(LinearCuda, ForwardIsTheActivatedSum) {
+  for (const Size& size : sizes) {
+    const Values x = random(size.rows * size.in), w = random(size.out * size.in), b = random(size.out);
+    Array<float> dx(*device, x), dw(*device, w), db(*device, b);
+    for (const Activation& act : activations) {
+      for (bool bias : {true, false}) {
+        for (int count : multiprocessors) {
+          Array<float> dy(*device, size.rows * size.out);
+          linear(stream(count),
+                 {dx.data(), dw.data(), bias ? db.data() : nullptr, dy.data(), size.rows, size.in, size.out, act});
+          const Values y = dy.values();
+          for (std::int64_t r = 0; r < size.rows; ++r) {
+            for (std::int64_t o = 0; o < size.out; ++o) {
+              Sum sum;
+              for (std::int64_t k = 0; k < size.in; ++k) sum.add(double(x[r * size.in + k]) * w[o * size.in + k]);
+              if (bias) sum.add(b[o]);
+              expect_near(y[r * size.out + o], activated(act, sum.value), sum.magnitude, size.in, size.str());
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_F(LinearCuda, InputGradIsTheMaskedSum) {
+  for (const Size& size : sizes) {
+    const Values dz = random(size.rows * size.out), w = random(size.out * size.in);
+    Array<float> ddz(*device, dz), dw(*device, w);
+    for (const Activation& act : activations) {
+      Values y = random(size.rows * size.in);
+      for (float& v : y) v = static_cast<float>(activated(act, v));
+      if (!y.empty()) y[0] = 0.0f;
+      Array<float> dy(*device, y);
+      for (bool mask : {true, false}) {
+        for (int count : multiprocessors) {
+          Array<float> ddx(*device, size.rows * size.in);
+          linear_input_grad(stream(count), {ddz.data(), dw.data(), mask ? dy.data() : nullptr, ddx.data(), size.rows,
+                                            size.in, size.out, act});
+          const Values dx = ddx.values();
+          for (std::int64_t r = 0; r < size.rows; ++r) {
+            for (std::int64_t i = 0; i < size.in; ++i) {
+              Sum sum;
+              for (std::int64_t o = 0; o < size.out; ++o) sum.add(double(dz[r * size.out + o]) * w[o * size.in + i]);
+              const double slope = mask ? slope_at(act, y[r * size.in + i]) : 1;
+              expect_near(dx[r * size.in + i], sum.value * slope, sum.magnitude, size.out, size.str());
+            }
+          }
+        }
+        if (!act) break;
+      }
+    }
+  }
+}
+
+// All sizes in one call: more layers than one launch takes.
+TEST_F(LinearCuda, WeightGradOfManyLayers) {
+  std::vector<Size> layers = sizes;
+  layers.insert(layers.end(), sizes.begin(), sizes.end());
+  ASSERT_GT(layers.size(), std::size_t(max_linear_group));
+  for (int count : multiprocessors) {
+    std::vector<Values> dz, x;
+    std::vector<Array<float>> ddz, dx, dw, db;
+    std::vector<LinearWeightGradArgs> args;
+    for (const Size& size : layers) {
+      const bool bias = dz.size() % 3 != 2;
+      dz.push_back(random(size.rows * size.out));
+      x.push_back(random(size.rows * size.in));
+      ddz.emplace_back(*device, dz.back());
+      dx.emplace_back(*device, x.back());
+      dw.emplace_back(*device, size.out * size.in);
+      db.emplace_back(*device, size.out);
+      args.push_back({ddz.back().data(), dx.back().data(), dw.back().data(), bias ? db.back().data() : nullptr,
+                      size.rows, size.in, size.out});
+    }
+    linear_weight_grad(stream(count), args);
+    for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+      const Size& size = layers[layer];
+      const Values got_w = dw[layer].values(), got_b = db[layer].values();
+      for (std::int64_t o = 0; o < size.out; ++o) {
+        for (std::int64_t i = 0; i < size.in; ++i) {
+          Sum sum;
+          for (std::int64_t r = 0; r < size.rows; ++r) {
+            sum.add(double(dz[layer][r * size.out + o]) * x[layer][r * size.in + i]);
+          }
+          expect_near(got_w[o * size.in + i], sum.value, sum.magnitude, size.rows, "dw, " + size.str());
+        }
+        if (!args[layer].db || size.in == 0) continue;
+        Sum sum;
+        for (std::int64_t r = 0; r < size.rows; ++r) sum.add(dz[layer][r * size.out + o]);
+        expect_near(got_b[o], sum.value, sum.magnitude, size.rows, "db, " + size.str());
+      }
+    }
+  }
+  linear_weight_grad(stream(), {});
+}
+
+// Views into a larger tensor start on four bytes, not on sixteen.
+TEST_F(LinearCuda, UnalignedOperandsGiveTheSameBits) {
+  const Size size = {40, 36, 44};
+  const Values x = random(size.rows * size.in), w = random(size.out * size.in), b = random(size.out);
+  const auto shifted = [](Values values) {
+    values.insert(values.begin(), 5.0f);
+    return values;
+  };
+  const auto forward = [&](int shift) {
+    Array<float> dx(*device, shift ? shifted(x) : x), dw(*device, shift ? shifted(w) : w),
+        db(*device, shift ? shifted(b) : b), dy(*device, shift + size.rows * size.out);
+    linear(stream(), {dx.data() + shift, dw.data() + shift, db.data() + shift, dy.data() + shift, size.rows, size.in,
+                      size.out, Activation{Activation::Kind::tanh}});
+    const Values y = dy.values();
+    return Values(y.begin() + shift, y.end());
+  };
+  EXPECT_EQ(forward(0), forward(1));
+}
+
+TEST_F(LinearCuda, InputGradMayOverwriteItsMask) {
+  const Size size = {40, 36, 44};
+  const Activation act{Activation::Kind::tanh};
+  Array<float> dz(*device, random(size.rows * size.out)), w(*device, random(size.out * size.in)),
+      y(*device, random(size.rows * size.in)), dx(*device, size.rows * size.in);
+  linear_input_grad(stream(), {dz.data(), w.data(), y.data(), dx.data(), size.rows, size.in, size.out, act});
+  linear_input_grad(stream(), {dz.data(), w.data(), y.data(), y.data(), size.rows, size.in, size.out, act});
+  EXPECT_EQ(dx.values(), y.values());
+}
+
+TEST_F(LinearCuda, ReplayOfACapturedLayerIsTheSame) {
+  const Size size = {64, 100, 128};
+  Array<float> x(*device, random(size.rows * size.in)), w(*device, random(size.out * size.in)),
+      y(*device, size.rows * size.out), dw(*device, size.out * size.in);
+  const std::vector<LinearWeightGradArgs> grad = {
+      {y.data(), x.data(), dw.data(), nullptr, size.rows, size.in, size.out}};
+  const auto work = [&] {
+    linear(stream(), {x.data(), w.data(), nullptr, y.data(), size.rows, size.in, size.out, Activation{}});
+    linear_weight_grad(stream(), grad);
+  };
+  work();
+  const Values y_eager = y.values(), dw_eager = dw.values();
+  auto captured = device->capture(work);
+  device->clear(y.data(), size.rows * size.out * sizeof(float));
+  device->clear(dw.data(), size.out * size.in * sizeof(float));
+  captured->launch();
+  EXPECT_EQ(y.values(), y_eager);
+  EXPECT_EQ(dw.values(), dw_eager);
+}
+
+}  // namespace
+}  // namespace ganforge
+
+#endif

@@ -1,0 +1,401 @@
+// The table: one row per op and shape class.
+#include "tests/op_harness.h"
+
+namespace ganforge::op_test {
+namespace {
+
+const Activation no_act, relu_act{Activation::Kind::leaky_relu, 0.0f}, leaky_act{Activation::Kind::leaky_relu, 0.2f},
+    tanh_act{Activation::Kind::tanh}, sigmoid_act{Activation::Kind::sigmoid};
+
+const Options fused{.kernel = true};
+const Options constant_by_parts{.differentiable = false};
+
+template <class... Bad>
+Options bad(Bad... inputs) {
+  return {.bad = {inputs...}};
+}
+template <class... Bad>
+Options fused_bad(Bad... inputs) {
+  return {.kernel = true, .bad = {inputs...}};
+}
+
+/// One row per shape class; `like` says what the numbers are.
+void add_unary(std::vector<OpCase>& rows, const std::string& name, Value (*f)(Value), const Input& like, const Options& options = {}) {
+  for (const Shape& shape : {Shape{}, Shape{1}, Shape{17}, Shape{3, 5}, Shape{2, 3, 7}, Shape{2, 1, 5, 3}, Shape{1, 1}, Shape{129, 17}}) {
+    Input input = like;
+    input.type.shape = shape;
+    Options o = options;
+    o.bad = {{i32(shape, 0, 3)}};
+    rows.push_back({name + " " + shape.str(), {input}, [f](const Values& in) { return Values{f(in[0])}; }, o});
+  }
+}
+
+/// Broadcasting in every direction.
+void add_binary(std::vector<OpCase>& rows, const std::string& name, Value (*f)(Value, Value), const Input& x_like, const Input& y_like,
+                const Options& options = {}) {
+  const std::pair<Shape, Shape> shapes[] = {{{}, {}}, {{17}, {17}}, {{3, 5}, {5}}, {{5}, {3, 5}}, {{3, 5}, {}}, {{}, {3, 5}}, {{3, 1}, {1, 5}},
+                                            {{2, 3, 4}, {3, 1}}, {{4, 1, 3}, {2, 1}}, {{2, 1, 5, 3}, {2, 4, 1, 3}}, {{1, 1}, {1}}, {{129, 17}, {129, 1}},
+                                            {{33, 65}, {33, 65}}};
+  for (const auto& [x, y] : shapes) {
+    Input x_input = x_like, y_input = y_like;
+    x_input.type.shape = x;
+    y_input.type.shape = y;
+    Options o = options;
+    o.bad = {{f32(3, 5), f32(4)}, {f32(2, 3), f32(3, 2)}, {f32(3), i32({3}, 0, 3)}};
+    rows.push_back({name + " " + x.str() + " " + y.str(), {x_input, y_input}, [f](const Values& in) { return Values{f(in[0], in[1])}; }, o});
+  }
+}
+
+void add_maps(std::vector<OpCase>& rows) {
+  const Input any = f32(), positive = f32().in(0.3, 2), wide = f32().in(-6, 6);
+  add_unary(rows, "neg", neg, any);
+  add_unary(rows, "abs", abs, any);
+  add_unary(rows, "exp", exp, wide);
+  add_unary(rows, "log", log, positive);
+  add_unary(rows, "sqrt", sqrt, positive);
+  add_unary(rows, "recip", recip, positive);
+  add_unary(rows, "square", square, wide);
+  add_unary(rows, "tanh", tanh, wide);
+  add_unary(rows, "sigmoid", sigmoid, wide);
+  add_unary(rows, "softplus", softplus, wide);
+  add_unary(rows, "sin", sin, wide);
+  add_unary(rows, "cos", cos, wide);
+  add_unary(rows, "relu", relu, any);
+  add_unary(rows, "floor", floor, any, constant_by_parts);
+  add_unary(rows, "sign", sign, any, constant_by_parts);
+  add_unary(rows, "is_finite", is_finite, any, constant_by_parts);
+  add_unary(rows, "leaky_relu", [](Value x) { return leaky_relu(x, 0.2); }, any);
+  add_unary(rows, "leaky_slope", [](Value x) { return leaky_slope(x, 0.2); }, any, constant_by_parts);
+  add_unary(rows, "pow 2.5", [](Value x) { return pow(x, 2.5); }, positive);
+  add_unary(rows, "pow -1", [](Value x) { return pow(x, -1); }, positive);
+  add_unary(rows, "pow 3", [](Value x) { return pow(x, 3); }, any);
+  add_unary(rows, "pow 2", [](Value x) { return pow(x, 2); }, any);
+  add_unary(rows, "affine", [](Value x) { return affine(x, -0.7, 0.3); }, any);
+  add_unary(rows, "clamp", [](Value x) { return clamp(x, -0.52, 0.48); }, any);
+  add_unary(rows, "tanh scaled", [](Value x) { return tanh(2.0 * x / 3.0 - 0.1) * 0.5 + 1.0; }, any);
+  add_unary(rows, "activate leaky_relu", [](Value x) { return activate(x, leaky_act); }, any);
+  add_unary(rows, "activate tanh", [](Value x) { return activate(x, tanh_act); }, any);
+  add_unary(rows, "activate sigmoid", [](Value x) { return activate(x, sigmoid_act); }, any);
+  add_binary(rows, "add", add, any, any);
+  add_binary(rows, "sub", sub, any, any);
+  add_binary(rows, "mul", mul, any, any);
+  add_binary(rows, "div", div, any, positive);
+  add_binary(rows, "minimum", minimum, any.distinct(), any.distinct());
+  add_binary(rows, "maximum", maximum, any.distinct(), any.distinct());
+  add_binary(rows, "less", less, any.distinct(), any.distinct(), constant_by_parts);
+  add_binary(rows, "equal", equal, any.distinct(), any.distinct(), constant_by_parts);
+  add_binary(rows, "act_grad relu", [](Value x, Value y) { return act_grad(x, y, relu_act); }, any, any);
+  add_binary(rows, "act_grad leaky_relu", [](Value x, Value y) { return act_grad(x, y, leaky_act); }, any, any);
+  add_binary(rows, "act_grad tanh", [](Value x, Value y) { return act_grad(x, y, tanh_act); }, any, any);
+  add_binary(rows, "act_grad sigmoid", [](Value x, Value y) { return act_grad(x, y, sigmoid_act); }, any, any);
+
+  const auto select3 = [](const Values& in) { return Values{select(less(in[0], constant_like(in[0], 0)), in[1], in[2])}; };
+  const Options wrong = bad(Inputs{f32(3), f32(4), f32(3)}, Inputs{f32(2, 3), f32(3), f32(2)}, Inputs{i32({3}, 0, 1), f32(3), f32(3)});
+  rows.insert(rows.end(), {
+    {"mul of one value with itself", {f32(3, 5)}, [](const Values& in) { return Values{mul(in[0], in[0])}; }},
+    {"div of one value by itself and another", {f32(3, 5), f32(5)}, [](const Values& in) { return Values{in[0] / (in[0] * in[0] + in[1] * in[1] + 1.0)}; }},
+    {"mul by a constant", {f32(3, 5)}, [](const Values& in) { return Values{in[0] * constant_like(in[0], 3) + constant(in[0].graph(), 2, {in[0].type().dtype, {2, 3, 5}})}; }},
+    {"equal of labels", {i32({17, 1}, 0, 4), i32({5}, 0, 4)}, [](const Values& in) { return Values{equal(in[0], in[1])}; }, {.differentiable = false, .bad = {{i32({3}, 0, 1), f32(3)}, {i32({3}, 0, 1), i32({4}, 0, 1)}}}},
+    {"equal of equal numbers", {f32(3, 5)}, [](const Values& in) { return Values{equal(in[0], in[0])}; }, constant_by_parts},
+    {"select", {f32(3, 5), f32(3, 5), f32(3, 5)}, select3, wrong},
+    {"select of scalars", {f32(), f32(), f32()}, select3, wrong},
+    {"select by a row", {f32(5), f32(3, 5), f32(3, 5)}, select3, wrong},
+    {"select of a row and a column", {f32(2, 3, 5), f32(5), f32(3, 1)}, select3, wrong},
+    {"select stretched by its operands", {f32(3, 1), f32(), f32(2, 1, 1, 5)}, select3, wrong},
+    {"select from one value", {f32(4, 3), f32(4, 3)}, [](const Values& in) { return Values{select(in[0], in[1], in[1])}; }},
+  });
+}
+
+void add_reductions(std::vector<OpCase>& rows) {
+  const auto sum_over = [](std::vector<int> axes) { return [axes](const Values& in) { return Values{sum(in[0], axes)}; }; };
+  const auto to = [](Shape shape) { return [shape](const Values& in) { return Values{broadcast(in[0], shape)}; }; };
+  const auto back = [](Shape shape) { return [shape](const Values& in) { return Values{sum_to(in[0], shape)}; }; };
+  const auto max_over = [](std::vector<int> axes) {
+    return [axes](const Values& in) {
+      if (axes.size() == 1) return Values{max(in[0], {axes[0]})};
+      return Values{max(in[0], {axes[0], axes[1]})};
+    };
+  };
+  const auto argmax_along = [](int axis) { return [axis](const Values& in) { return Values{argmax(in[0], axis)}; }; };
+  const Options none_of_two = bad(Inputs{f32(5)}, Inputs{f32()}), no_gradient{.differentiable = false, .bad = {{f32()}, {f32(0)}}};
+  rows.insert(rows.end(), {
+    {"sum of everything", {f32(3, 5)}, [](const Values& in) { return Values{sum(in[0])}; }, bad(Inputs{i32({3}, 0, 1)})},
+    {"sum of a scalar", {f32()}, [](const Values& in) { return Values{sum(in[0])}; }},
+    {"sum of many", {f32(129, 100)}, [](const Values& in) { return Values{sum(in[0])}; }},
+    {"sum of the last axis", {f32(17, 33)}, sum_over({-1}), bad(Inputs{f32()}, Inputs{i32({3, 3}, 0, 1)})},
+    {"sum of the first axis", {f32(17, 33)}, sum_over({0})},
+    {"sum of the middle axis", {f32(3, 17, 5)}, sum_over({1}), none_of_two},
+    {"sum of the outer axes", {f32(3, 4, 5)}, sum_over({0, -1}), bad(Inputs{f32(5)}, Inputs{f32()})},
+    {"sum of two of four axes", {f32(2, 3, 4, 5)}, sum_over({2, 0}), none_of_two},
+    {"sum of an axis of one", {f32(3, 1, 5)}, sum_over({1})},
+    {"sum of no axes", {f32(3, 5)}, sum_over({})},
+    {"sum of nothing", {f32(3, 0)}, [](const Values& in) { return Values{sum(in[0], {1}) + sum(in[0])}; }},
+    {"mean", {f32(3, 5)}, [](const Values& in) { return Values{mean(in[0]), mean(in[0], {0}), mean(in[0], {1, 0})}; }},
+    {"max of the last axis", {f32(17, 33).distinct()}, max_over({-1}), bad(Inputs{f32()}, Inputs{f32(3, 0)}, Inputs{i32({3, 3}, 0, 1)})},
+    {"max of the first axis", {f32(17, 5).distinct()}, max_over({0})},
+    {"max of two axes", {f32(2, 3, 4).distinct()}, max_over({2, 0}), bad(Inputs{f32(3, 5)})},
+    {"max of the middle axis", {f32(2, 3, 4, 5).distinct()}, max_over({1})},
+    {"argmax of the last axis", {f32(17, 33)}, argmax_along(-1), no_gradient},
+    {"argmax of the first axis", {f32(33, 17)}, argmax_along(0), no_gradient},
+    {"argmax of the middle axis", {f32(3, 17, 5)}, argmax_along(1), {.differentiable = false, .bad = {{f32(3)}}}},
+    {"argmax of one", {f32(1)}, argmax_along(0), no_gradient},
+    {"broadcast of a scalar", {f32()}, to({3, 5})},
+    {"broadcast of a row", {f32(5)}, to({3, 5}), bad(Inputs{f32(4)}, Inputs{f32(1, 1, 1)}, Inputs{f32(2, 5)})},
+    {"broadcast of a column", {f32(17, 1)}, to({17, 33})},
+    {"broadcast inside", {f32(3, 1, 4)}, to({2, 3, 5, 4})},
+    {"broadcast on both sides", {f32(1, 7, 1)}, to({3, 7, 5})},
+    {"broadcast of nothing", {f32(1, 3)}, to({0, 3})},
+    {"broadcast of labels", {i32({3, 1}, 0, 9)}, to({3, 4}), constant_by_parts},
+    {"broadcast of a constant", {f32(3, 4)}, [](const Values& in) { return Values{in[0] * broadcast(constant(in[0].graph(), 2, {in[0].type().dtype, {4}}), {3, 4})}; }},
+    {"sum_to of a row", {f32(3, 5)}, back({5}), bad(Inputs{f32(3, 4)})},
+    {"sum_to of a column", {f32(17, 33)}, back({17, 1})},
+    {"sum_to of a scalar", {f32(2, 3, 5)}, back({})},
+    {"sum_to inside", {f32(2, 3, 5, 4)}, back({3, 1, 4}), bad(Inputs{f32(3, 5, 3)})},
+  });
+}
+
+void add_moves(std::vector<OpCase>& rows) {
+  const auto reshape_to = [](std::vector<std::int64_t> extents) { return [extents](const Values& in) { return Values{reshape(in[0], extents) * 2.0}; }; };
+  const auto permute = [](std::vector<int> permutation) { return [permutation](const Values& in) { return Values{transpose(in[0], permutation)}; }; };
+  const auto cut = [](std::vector<Slice> slices) { return [slices](const Values& in) { return Values{slice(in[0], slices)}; }; };
+  const auto axis_cut = [](int axis, std::int64_t begin, std::int64_t end, std::int64_t step) {
+    return [=](const Values& in) { return Values{slice(in[0], axis, begin, end, step)}; };
+  };
+  const auto pad_by = [](std::vector<Padding> padding) { return [padding](const Values& in) { return Values{pad(in[0], padding)}; }; };
+  const auto join = [](int axis) { return [axis](const Values& in) { return Values{concat(in, axis)}; }; };
+  const auto join_aligned = [](std::int64_t align, std::int64_t extent) {
+    return [=](const Values& in) { return Values{concat_aligned({square(in[0]), in[1], neg(in[0])}, align, extent)}; };
+  };
+  const Options labels = constant_by_parts;
+  rows.insert(rows.end(), {
+    {"reshape", {f32(3, 4)}, reshape_to({2, 6}), bad(Inputs{f32(3, 5)}, Inputs{f32()})},
+    {"reshape with one extent open", {f32(3, 4, 5)}, reshape_to({4, -1}), bad(Inputs{f32(3, 5)})},
+    {"reshape of a scalar", {f32()}, reshape_to({1, 1}), bad(Inputs{f32(3)})},
+    {"reshape to a scalar", {f32(1, 1)}, reshape_to({}), bad(Inputs{f32(3)})},
+    {"reshape twice and back", {f32(3, 4)}, [](const Values& in) { return Values{reshape(reshape(reshape(in[0], {2, 6}), {12}), {3, 4}) * in[0], reshape(in[0], {4, 3})}; }},
+    {"reshape of labels", {i32({3, 4}, 0, 9)}, [](const Values& in) { return Values{reshape(in[0], {12})}; }, labels},
+    {"transpose", {f32(17, 33)}, [](const Values& in) { return Values{transpose(in[0])}; }, bad(Inputs{f32(3)}, Inputs{f32()})},
+    {"transpose of a batch", {f32(2, 3, 5)}, [](const Values& in) { return Values{transpose(in[0])}; }},
+    {"transpose [2,0,1]", {f32(3, 4, 5)}, permute({2, 0, 1}), bad(Inputs{f32(3, 4)}, Inputs{f32(3, 4, 5, 6)})},
+    {"transpose [0,3,1,2]", {f32(2, 3, 4, 5)}, permute({0, 3, 1, 2})},
+    {"transpose [1,0,3,2]", {f32(2, 3, 4, 5)}, permute({1, 0, 3, 2})},
+    {"transpose [0,1]", {f32(3, 4)}, permute({0, 1})},
+    {"transpose of labels", {i32({3, 4}, 0, 9)}, permute({1, 0}), labels},
+    {"slice of the first axis", {f32(64, 5)}, axis_cut(0, 16, 48, 1), bad(Inputs{f32(20, 5)}, Inputs{f32()})},
+    {"slice off 64 bytes", {f32(9, 5)}, axis_cut(0, 2, 7, 1), bad(Inputs{f32(6, 5)})},
+    {"slice of the last axis", {f32(3, 9)}, axis_cut(-1, 2, 7, 1)},
+    {"slice with a step", {f32(10, 3)}, axis_cut(0, 1, 9, 3)},
+    {"slice with a step, inside", {f32(2, 10, 3)}, axis_cut(1, 0, 10, 4), bad(Inputs{f32(10)}, Inputs{f32(2, 9, 3)})},
+    {"slice of one", {f32(5, 4)}, axis_cut(0, 4, 5, 1)},
+    {"slice of nothing", {f32(5, 4)}, axis_cut(0, 3, 3, 1)},
+    {"slice of all axes", {f32(5, 6, 7)}, cut({{1, 4, 1}, {0, 6, 2}, {3, 7, 3}}), bad(Inputs{f32(5, 6)}, Inputs{f32(3, 6, 7)})},
+    {"slice of an axis of one", {f32(1, 40)}, cut({{0, 1, 1}, {16, 35, 1}})},
+    {"slice of labels", {i32({20}, 0, 9)}, axis_cut(0, 3, 19, 2), labels},
+    {"pad of a vector", {f32(5)}, pad_by({{2, 3, 0}}), bad(Inputs{f32(3, 5)}, Inputs{f32()})},
+    {"pad of all axes", {f32(2, 3, 4)}, pad_by({{1, 0, 0}, {0, 2, 1}, {3, 1, 2}})},
+    {"pad inside", {f32(7, 3)}, pad_by({{0, 0, 1}, {0, 0, 0}})},
+    {"pad of one with interior", {f32(1, 3)}, pad_by({{0, 0, 5}, {1, 1, 0}})},
+    {"pad of nothing", {f32(0, 3)}, pad_by({{2, 1, 4}, {0, 0, 0}})},
+    {"pad by nothing", {f32(2, 3)}, pad_by({{}, {}})},
+    {"pad of labels", {i32({3}, 1, 9)}, pad_by({{1, 1, 1}}), labels},
+    {"concat of rows", {f32(16, 4), f32(8, 4)}, join(0), bad(Inputs{f32(3, 4), f32(3, 5)}, Inputs{f32(3), f32(3, 3)}, Inputs{f32(3), i32({3}, 0, 1)}, Inputs{f32(), f32()})},
+    {"concat of columns", {f32(3, 4), f32(3, 1), f32(3, 6)}, join(-1), bad(Inputs{f32(3, 4), f32(2, 4)})},
+    {"concat inside", {f32(2, 3, 4), f32(2, 1, 4)}, join(1)},
+    {"concat below axes of one", {f32(1, 16), f32(1, 32)}, join(1)},
+    {"concat of odd rows", {f32(3, 5), f32(2, 5), f32(1, 5)}, join(0)},
+    {"concat with nothing", {f32(3, 5), f32(0, 5), f32(2, 5)}, join(0)},
+    {"concat of one", {f32(3, 5)}, join(0)},
+    {"concat of results", {f32(16, 4), f32(16, 4)}, [](const Values& in) { const Value a = tanh(in[0]), b = exp(in[1]); return Values{square(concat({a, b, a}, 0)), concat({b, a}, 0)}; }},
+    {"concat of labels", {i32({3}, 0, 9), i32({5}, 0, 9)}, join(0), labels},
+    {"concat_aligned", {f32(5), f32(16)}, join_aligned(16, 0), bad(Inputs{f32(5, 1), f32(5, 1)})},
+    {"concat_aligned with a tail", {f32(20), f32(3)}, join_aligned(16, 100), bad(Inputs{f32(40), f32(40)})},
+    {"concat_aligned of one", {f32(5)}, [](const Values& in) { return Values{concat_aligned({in[0]}, 16)}; }},
+    {"split", {f32(12, 5)}, [](const Values& in) { return split(in[0], 3); }, bad(Inputs{f32(5, 3)}, Inputs{f32()})},
+    {"split of odd parts", {f32(6, 5)}, [](const Values& in) { const Values part = split(in[0], 2); return Values{part[0] * part[1]}; }},
+    {"alias, copy", {f32(3, 5)}, [](const Values& in) { return Values{alias(in[0]) * copy(in[0])}; }},
+    {"alias of one value twice", {f32(3, 5)}, [](const Values& in) { const Value a = alias(in[0]); return Values{a * alias(a), alias(a)}; }},
+    {"stop_gradient", {f32(3, 5)}, [](const Values& in) { return Values{stop_gradient(in[0])}; }, constant_by_parts},
+    {"cast to the same type", {f32(3, 5)}, [](const Values& in) { return Values{cast(in[0], in[0].type().dtype)}; }},
+    {"cast of labels", {i32({17}, -9, 9), f32(17)}, [](const Values& in) { return Values{cast(in[0], in[1].type().dtype) * in[1]}; }},
+    {"cast to integers", {f32(17).in(-9, 9)}, [](const Values& in) { return Values{cast(in[0], DType::int32)}; }, constant_by_parts},
+  });
+}
+
+void add_products(std::vector<OpCase>& rows) {
+  const auto times = [](bool ta, bool tb) { return [=](const Values& in) { return Values{matmul(in[0], in[1], ta, tb)}; }; };
+  const Options wrong = bad(Inputs{f32(3, 5), f32(4, 3)}, Inputs{f32(3), f32(3)}, Inputs{f32(2, 3, 3), f32(3, 3, 3)}, Inputs{f32(3, 3), i32({3, 3}, 0, 1)});
+  rows.insert(rows.end(), {
+    {"matmul", {f32(3, 5), f32(5, 4)}, times(false, false), wrong},
+    {"matmul aT", {f32(5, 3), f32(5, 4)}, times(true, false), wrong},
+    {"matmul bT", {f32(3, 5), f32(4, 5)}, times(false, true), bad(Inputs{f32(3, 5), f32(5, 4)})},
+    {"matmul aT bT", {f32(5, 3), f32(4, 5)}, times(true, true), bad(Inputs{f32(5, 3), f32(5, 4)})},
+    {"matmul odd", {f32(17, 129), f32(129, 33)}, times(false, false)},
+    {"matmul of ones", {f32(1, 1), f32(1, 1)}, times(false, false)},
+    {"matmul by a vector", {f32(17, 9), f32(9, 1)}, times(false, false)},
+    {"matmul of nothing", {f32(3, 0), f32(0, 4)}, [](const Values& in) { return Values{matmul(in[0], in[1])}; }},
+    {"matmul of batches", {f32(2, 3, 5), f32(2, 5, 4)}, times(false, false), wrong},
+    {"matmul of batches aT", {f32(2, 5, 3), f32(2, 5, 4)}, times(true, false)},
+    {"matmul of batches bT", {f32(2, 3, 5), f32(2, 4, 5)}, times(false, true)},
+    {"matmul of batches aT bT", {f32(2, 5, 3), f32(2, 4, 5)}, times(true, true)},
+    {"matmul of two batch axes", {f32(2, 3, 4, 5), f32(2, 3, 5, 2)}, times(false, false), bad(Inputs{f32(2, 3, 4, 5), f32(3, 2, 5, 2)})},
+    {"matmul of a batch by one", {f32(3, 4, 5), f32(5, 2)}, times(false, false)},
+    {"matmul of a batch by one, bT", {f32(3, 4, 5), f32(2, 5)}, times(false, true)},
+    {"matmul of one by a batch", {f32(4, 5), f32(3, 5, 2)}, times(false, false)},
+    {"matmul of one by a batch, aT", {f32(5, 4), f32(3, 5, 2)}, times(true, false)},
+    {"matmul of one by a batch, aT bT", {f32(5, 4), f32(3, 2, 5)}, times(true, true)},
+    {"matmul of a value with itself", {f32(4, 4)}, [](const Values& in) { return Values{matmul(in[0], in[0], true, false)}; }},
+  });
+}
+
+void add_linear(std::vector<OpCase>& rows) {
+  const auto layer = [](Activation act) { return [act](const Values& in) { return Values{linear(in[0], in[1], in.size() > 2 ? in[2] : Value(), act)}; }; };
+  const auto input_grad = [](Activation act) { return [act](const Values& in) { return Values{linear_input_grad(in[0], in[1], act ? in[2] : Value(), act)}; }; };
+  const auto weight_grad = [](const Values& in) { const auto [dw, db] = linear_weight_grad(in[0], in[1]); return Values{dw, db}; };
+  const auto masked = [](Activation act) { return [act](const Values& in) { return Values{act_grad(linear_input_grad(in[0], in[1]), in[2], act)}; }; };
+  const Options wrong = fused_bad(Inputs{f32(5, 7), f32(3, 6), f32(3)}, Inputs{f32(5, 7), f32(3, 7), f32(4)}, Inputs{f32(7), f32(3, 7), f32(3)}, Inputs{f32(5, 7), f32(3, 7), f32(1, 3)}, Inputs{i32({5, 7}, 0, 1), f32(3, 7), f32(3)});
+  const Options wrong_mask = fused_bad(Inputs{f32(5, 3), f32(3, 7), f32(5, 3)}, Inputs{f32(5, 4), f32(3, 7), f32(5, 7)}, Inputs{f32(5, 3), f32(3, 7), i32({5, 7}, 0, 1)});
+  rows.insert(rows.end(), {
+    {"linear", {f32(5, 7), f32(3, 7), f32(3)}, layer(no_act), wrong},
+    {"linear relu", {f32(5, 7), f32(3, 7), f32(3)}, layer(relu_act), wrong},
+    {"linear leaky_relu", {f32(5, 7), f32(3, 7), f32(3)}, layer(leaky_act), wrong},
+    {"linear tanh", {f32(5, 7), f32(3, 7), f32(3)}, layer(tanh_act), wrong},
+    {"linear sigmoid", {f32(5, 7), f32(3, 7), f32(3)}, layer(sigmoid_act), wrong},
+    {"linear without bias", {f32(5, 7), f32(3, 7)}, layer(no_act), fused_bad(Inputs{f32(5, 7), f32(7, 3)}, Inputs{f32(5, 7), f32(3)})},
+    {"linear without bias, leaky_relu", {f32(5, 7), f32(3, 7)}, layer(leaky_act), fused},
+    {"linear without bias, tanh", {f32(5, 7), f32(3, 7)}, layer(tanh_act), fused},
+    {"linear to one", {f32(17, 33), f32(1, 33), f32(1)}, layer(no_act), fused},
+    {"linear from one", {f32(17, 1), f32(33, 1), f32(33)}, layer(leaky_act), fused},
+    {"linear of one row", {f32(1, 129), f32(17, 129), f32(17)}, layer(tanh_act), fused},
+    {"linear odd", {f32(65, 100), f32(129, 100), f32(129)}, layer(leaky_act), fused},
+    {"linear even", {f32(64, 128), f32(64, 128), f32(64)}, layer(leaky_act), fused},
+    {"linear twice", {f32(17, 20), f32(33, 20), f32(33), f32(3, 33), f32(3)}, [](const Values& in) { return Values{linear(linear(in[0], in[1], in[2], leaky_act), in[3], in[4], tanh_act)}; }, fused},
+    {"linear of its own weights", {f32(5, 5)}, [](const Values& in) { return Values{linear(in[0], in[0], {}, tanh_act)}; }, fused},
+    {"linear_input_grad", {f32(5, 3), f32(3, 7)}, input_grad(no_act), fused_bad(Inputs{f32(5, 4), f32(3, 7)}, Inputs{f32(5), f32(5, 7)})},
+    {"linear_input_grad relu", {f32(5, 3), f32(3, 7), f32(5, 7)}, input_grad(relu_act), wrong_mask},
+    {"linear_input_grad leaky_relu", {f32(5, 3), f32(3, 7), f32(5, 7)}, input_grad(leaky_act), wrong_mask},
+    {"linear_input_grad tanh", {f32(5, 3), f32(3, 7), f32(5, 7)}, input_grad(tanh_act), wrong_mask},
+    {"linear_input_grad sigmoid", {f32(5, 3), f32(3, 7), f32(5, 7).in(0.1, 0.9)}, input_grad(sigmoid_act), wrong_mask},
+    {"linear_input_grad odd", {f32(65, 129), f32(129, 100), f32(65, 100)}, input_grad(leaky_act), fused},
+    {"linear_input_grad from one", {f32(65, 1), f32(1, 33), f32(65, 33)}, input_grad(leaky_act), fused},
+    {"linear_input_grad of one row", {f32(1, 17), f32(17, 1), f32(1, 1)}, input_grad(tanh_act), fused},
+    {"linear_weight_grad", {f32(5, 3), f32(5, 7)}, weight_grad, fused_bad(Inputs{f32(5, 3), f32(4, 7)}, Inputs{f32(5), f32(5, 7)}, Inputs{f32(5, 3), f32(5)})},
+    {"linear_weight_grad odd", {f32(65, 129), f32(65, 100)}, weight_grad, fused},
+    {"linear_weight_grad to one", {f32(129, 1), f32(129, 33)}, weight_grad, fused},
+    {"linear_weight_grad of one row", {f32(1, 17), f32(1, 3)}, weight_grad, fused},
+    {"linear_weight_grad of a bias alone", {f32(17, 3), f32(17, 5)}, [](const Values& in) { return Values{linear_weight_grad(in[0], in[1]).second}; }, fused},
+    {"act_grad into linear_input_grad, leaky_relu", {f32(5, 3), f32(3, 7), f32(5, 7)}, masked(leaky_act), fused_bad(Inputs{f32(5, 3), f32(3, 7), f32(5, 6)})},
+    {"act_grad into linear_input_grad, tanh", {f32(5, 3), f32(3, 7), f32(5, 7)}, masked(tanh_act), fused},
+  });
+}
+
+void add_batch_norm(std::vector<OpCase>& rows) {
+  const auto train = [](BatchNormOptions options) {
+    return [options](const Values& in) {
+      const BatchNormResult r = batch_norm(in[0], in[1], in[2], in[3], in[4], options);
+      return Values{r.y, r.mean, r.var, r.running_mean, r.running_var};
+    };
+  };
+  const auto infer = [](Activation act) { return [act](const Values& in) { return Values{batch_norm_inference(in[0], in[1], in[2], in[3], in[4], 1e-3f, act)}; }; };
+  const auto of = [](const Shape& x) {
+    const Input channels{.type = {DType::float32, {x[-1]}}};
+    return Inputs{{.type = {DType::float32, x}}, channels, channels, channels, channels.in(0.3, 2)};
+  };
+  const Options wrong = fused_bad(Inputs{f32(3), f32(3), f32(3), f32(3), f32(3)}, Inputs{f32(4, 3), f32(4), f32(3), f32(3), f32(3)}, Inputs{f32(4, 3), f32(3), f32(3), f32(3), f32(1, 3)}, Inputs{f32(4, 3), f32(3), i32({3}, 0, 1), f32(3), f32(3)}, Inputs{f32(0, 3), f32(3), f32(3), f32(3), f32(3)});
+  // Two ways of getting the gradient's mask: of its own activation, and of the activation before.
+  const auto absorbed = [](Activation act) {
+    return [act](const Values& in) {
+      const Value x = activate(in[0], act);
+      return grad({batch_norm(x, in[1], in[2], in[3], in[4], {}).y}, {in[5]}, {in[0]});
+    };
+  };
+  Inputs with_cotangent = of({33, 5});
+  with_cotangent.push_back(f32(33, 5));
+  rows.insert(rows.end(), {
+    {"batch_norm", of({17, 5}), train({}), wrong},
+    {"batch_norm of one channel", of({33, 1}), train({}), fused},
+    {"batch_norm of one row", of({1, 3}), train({}), fused},
+    {"batch_norm of two rows", of({2, 17}), train({.eps = 0.1f}), fused},
+    {"batch_norm of images", of({2, 3, 4, 5}), train({.eps = 1e-5f, .momentum = 0.9f}), fused},
+    {"batch_norm wide", of({65, 129}), train({}), fused},
+    {"batch_norm long", of({1000, 3}), train({}), fused},
+    {"batch_norm in two groups", of({34, 5}), train({.groups = 2}), {.kernel = true, .bad = {of({33, 5})}}},
+    {"batch_norm in two groups, leaky_relu", of({34, 33}), train({.eps = 1e-5f, .momentum = 0.5f, .groups = 2, .activation = leaky_act}), fused},
+    {"batch_norm relu", of({17, 5}), train({.activation = relu_act}), fused},
+    {"batch_norm leaky_relu", of({17, 5}), train({.activation = leaky_act}), fused},
+    {"batch_norm tanh", of({17, 5}), train({.activation = tanh_act}), fused},
+    {"batch_norm sigmoid", of({17, 5}), train({.activation = sigmoid_act}), fused},
+    {"batch_norm, statistics alone", of({17, 5}), [](const Values& in) { const auto r = batch_norm(in[0], in[1], in[2], in[3], in[4], {}); return Values{r.var, r.running_mean}; }, fused},
+    {"batch_norm_grad behind leaky_relu", with_cotangent, absorbed(leaky_act), fused},
+    {"batch_norm_grad behind tanh", with_cotangent, absorbed(tanh_act), fused},
+    {"batch_norm_inference", of({17, 5}), infer(no_act), wrong},
+    {"batch_norm_inference of images", of({2, 3, 4, 5}), infer(leaky_act), fused},
+    {"batch_norm_inference tanh", of({65, 33}), infer(tanh_act), fused},
+    {"batch_norm_inference sigmoid", of({3, 1}), infer(sigmoid_act), fused},
+  });
+}
+
+void add_losses(std::vector<OpCase>& rows) {
+  const auto d_loss = [](Objective objective, float target) {
+    return [=](const Values& in) { const auto r = discriminator_loss(in[0], objective, target); return Values{r.loss, r.d_real, r.d_fake, r.accuracy}; };
+  };
+  const auto g_loss = [](Objective objective) { return [=](const Values& in) { return Values{generator_loss(in[0], objective)}; }; };
+  const Options halves = fused_bad(Inputs{f32(7)}, Inputs{f32(0)}, Inputs{i32({4}, 0, 1)}), any = fused_bad(Inputs{f32(0)}, Inputs{i32({4}, 0, 1)});
+  const Input logits = f32().in(-4, 4);
+  const auto of = [&](const Shape& shape) { Input input = logits; input.type.shape = shape; return Inputs{input}; };
+  rows.insert(rows.end(), {
+    {"discriminator_loss non_saturating", of({18}), d_loss(Objective::non_saturating, 1), halves},
+    {"discriminator_loss non_saturating, smooth", of({18, 1}), d_loss(Objective::non_saturating, 0.9f), halves},
+    {"discriminator_loss saturating", of({2}), d_loss(Objective::saturating, 1), halves},
+    {"discriminator_loss saturating, smooth", of({258}), d_loss(Objective::saturating, 0.7f), halves},
+    {"discriminator_loss least_squares", of({18}), d_loss(Objective::least_squares, 1), halves},
+    {"discriminator_loss least_squares, smooth", of({34, 3, 3, 1}), d_loss(Objective::least_squares, 0.9f), halves},
+    {"generator_loss non_saturating", of({17}), g_loss(Objective::non_saturating), any},
+    {"generator_loss saturating", of({129, 1}), g_loss(Objective::saturating), any},
+    {"generator_loss least_squares", of({1}), g_loss(Objective::least_squares), any},
+    {"generator_loss of a scalar", of({}), g_loss(Objective::non_saturating), fused},
+  });
+}
+
+void add_adam(std::vector<OpCase>& rows) {
+  const auto step = [](AdamOptions options) {
+    return [options](const Values& in) {
+      const AdamState s = adam_step({in[0], in[2], in[3], in[4], in.size() > 6 ? in[6] : Value()}, in[1], in[5], options);
+      Values out = {s.w, s.m, s.v, s.t};
+      if (s.ema) out.push_back(s.ema);
+      return out;
+    };
+  };
+  const auto of = [](std::int64_t n, bool ema) {
+    Inputs in = {f32(n), f32(n), f32(n), f32(n).in(0.3, 2), f32().in(3, 3), f32().in(0.01, 0.1)};
+    if (ema) in.push_back(f32(n));
+    return in;
+  };
+  const auto replaced = [&](std::size_t i, const Input& input) { Inputs in = of(16, true); in[i] = input; return in; };
+  const Options wrong = fused_bad(replaced(1, f32(32)), replaced(2, f32(15)), replaced(4, f32(1)), replaced(5, f32(16)), replaced(6, f32(32)), replaced(0, f32(4, 4)), replaced(3, i32({16}, 0, 1)));
+  rows.insert(rows.end(), {
+    {"adam", of(16, false), step({}), fused},
+    {"adam long", of(2064, false), step({.beta1 = 0.5f, .beta2 = 0.99f, .eps = 1e-3f}), fused},
+    {"adam without momentum", of(48, false), step({.beta1 = 0.0f, .beta2 = 0.9f}), fused},
+    {"adam with ema", of(16, true), step({.beta1 = 0.5f, .ema_decay = 0.9f}), wrong},
+    {"adam with ema, long", of(1040, true), step({.ema_decay = 0.999f}), fused},
+    {"adam of odd size", of(17, true), step({.ema_decay = 0.5f})},
+    {"adam of odd size without ema", of(3, false), step({})},
+  });
+}
+
+}  // namespace
+
+std::vector<OpCase> op_cases() {
+  std::vector<OpCase> rows;
+  add_maps(rows);
+  add_reductions(rows);
+  add_moves(rows);
+  add_products(rows);
+  add_linear(rows);
+  add_batch_norm(rows);
+  add_losses(rows);
+  add_adam(rows);
+  return rows;
+}
+
+}  // namespace ganforge::op_test
