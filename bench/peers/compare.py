@@ -40,8 +40,9 @@ def ganforge(args):
 
 
 def peer(name, mode, threads, args):
-    return run_json([args.venv / "bin/python", HERE / f"{name}_seed_dense.py", "--modes", mode, "--batch", str(args.batch),
-                     "--steps", str(args.peer_steps), "--threads", str(threads)], environment(threads))
+    return run_json([args.venv / "bin/python", HERE / f"{name}_seed_dense.py", "--modes", mode,
+                     "--batch", str(args.batch), "--steps", str(args.peer_steps), "--threads", str(threads)],
+                    environment(threads))
 
 
 def table(rows, batch):
@@ -67,6 +68,10 @@ def main():
     parser.add_argument("--max-load", type=float, default=0.5, help="warn above this 1-minute load")
     args = parser.parse_args()
 
+    needed = {args.ganforge: "build ganforge first", args.venv / "bin/python": "run bench/peers/setup.sh"}
+    for program, hint in needed.items():
+        if not program.exists():
+            sys.exit(f"compare.py: no {program}: {hint}")
     load = os.getloadavg()[0]
     print(f"1-minute load {load:.2f}")
     if load > args.max_load:
@@ -95,12 +100,11 @@ def main():
     for (name, mode, _), error in failed.items():
         print(f"{name} {mode}: {error}")
     for name in args.peers.split(","):
-        measured = [(statistics.median(medians), min(minima), key) for key, medians, minima in rows if key[0] == name]
-        if measured:
-            median, minimum, key = min(measured)
-            our_median, our_minimum = statistics.median(rows[0][1]), min(rows[0][2])
-            print(f"{name} (best: {key[1]}, {key[2]} threads) / ganforge: {median / our_median:.2f} by median, "
-                  f"{minimum / our_minimum:.2f} by minimum")
+        for what, field, pick in (("median", 1, statistics.median), ("minimum", 2, min)):
+            measured = [(pick(row[field]), row[0]) for row in rows if row[0][0] == name]
+            if measured:
+                ms, (_, mode, threads) = min(measured)
+                print(f"{name} / ganforge by {what}: {ms / pick(rows[0][field]):.2f} (best: {mode}, {threads} threads)")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Creates build/peers-venv with the newest PyTorch and Keras/TensorFlow; safe to run again.
 #
-# The torch wheel of PyPI is the CUDA build and does not load without its CUDA libraries: about 7 GB are installed. Where
-# another index with the small CPU build can be reached, name it: TORCH_INDEX=URL bench/peers/setup.sh.
+# The torch wheel of PyPI is the CUDA build and does not load without its CUDA libraries: about 7 GB are installed.
+# Where another index with the small CPU build can be reached, name it: TORCH_INDEX=URL bench/peers/setup.sh.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -23,4 +23,5 @@ fi
 
 export CUDA_VISIBLE_DEVICES='' TF_CPP_MIN_LOG_LEVEL=3
 "$venv/bin/python" -c 'import torch; print("torch", torch.__version__)'
-"$venv/bin/python" -c 'import keras, tensorflow; print("keras", keras.__version__, "tensorflow", tensorflow.__version__)' 2>/dev/null
+"$venv/bin/python" -c 'import keras, tensorflow as tf; print("keras", keras.__version__, "tf", tf.__version__)' \
+  2>/dev/null

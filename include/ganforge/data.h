@@ -36,6 +36,8 @@ HostDataset read_idx(const std::filesystem::path& images, const std::filesystem:
 /// Labels may be missing in a folder given by path; an IDX file's are found beside it by the same naming. `train`
 /// chooses train- or t10k- in a folder. Throws FormatError that says where the files belong.
 HostDataset find_dataset(const std::string& name_or_path, bool train = true);
+/// The names that find_dataset() knows.
+std::vector<std::string> dataset_names();
 
 /// Rows from the top, channels interleaved.
 struct Image {

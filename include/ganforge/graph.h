@@ -145,10 +145,16 @@ class Graph {
   /// A value that the host may read after a run.
   void output(const std::string& name, Value value);
 
-  /// The value last assigned in this graph, else the stored one.
+  /// The value last assigned in this graph, else the stored one. Either is a constant to grad(): gradients do not flow from a
+  /// variable into what it was computed from (an update's own derivative, say).
   Value read(Variable& variable);
   /// From here on `variable` has this value; after a run it is stored. Throws ShapeError if the types differ.
   void assign(Variable& variable, Value value);
+
+  /// `same` is equal to `old` and cheaper to have: nodes added after it read it instead when the graph is compiled.
+  void replace(const Value& old, const Value& same) { replaced_[{old.node(), old.output()}] = same; }
+  /// What node `reader` reads for `value`.
+  Value resolve(const Value& value, int reader) const;
 
   /// A number that no other call returns: it keeps draws and aliases apart.
   int fresh_number() { return fresh_++; }
@@ -175,6 +181,7 @@ class Graph {
   std::map<std::string, Value> inputs_, outputs_;
   std::unordered_map<Variable*, Value> stored_;
   std::vector<std::pair<Variable*, Value>> assigns_;
+  std::map<std::pair<int, int>, Value> replaced_;
   std::string scope_;
   int fresh_ = 0;
 };
@@ -188,6 +195,7 @@ Values grad(Value y, const Values& xs);
 // What the graph needs from the ops, defined in src/ops.
 Value add(Value x, Value y);
 Value constant(Graph& graph, double value, Type type);
+Value stop_gradient(Value x);
 /// The same number in new memory.
 Value copy(Value x);
 /// The same number under a name of its own, so that derivatives can be taken with respect to one use of a value.

@@ -97,8 +97,9 @@ Value pad(Value x, std::span<const Padding> padding);  ///< one per axis
 /// Side by side along an axis.
 Value concat(const Values& values, int axis);
 /// Of tensors with one axis: each piece starts at a multiple of `align` > 1 elements; gaps, and the tail up to `extent`
-/// elements if that is more, are zero.
-Value concat_aligned(const Values& values, std::int64_t align, std::int64_t extent = 0);
+/// elements if that is more, are zero; with zero_gaps off they are unspecified, and the pieces can be made right where they
+/// are assigned to.
+Value concat_aligned(const Values& values, std::int64_t align, std::int64_t extent = 0, bool zero_gaps = true);
 /// Equal parts along the outermost axis.
 Values split(Value x, int parts);
 

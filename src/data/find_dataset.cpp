@@ -122,6 +122,12 @@ HostDataset from_file(const fs::path& images) {
 
 }  // namespace
 
+std::vector<std::string> dataset_names() {
+  std::vector<std::string> names;
+  for (const Known& known : known_datasets()) names.push_back(known.name);
+  return names;
+}
+
 HostDataset find_dataset(const std::string& name_or_path, bool train) {
   if (const Known* known = find_known(name_or_path)) return from_name(*known, train);
   const fs::path path = name_or_path;
@@ -132,8 +138,7 @@ HostDataset find_dataset(const std::string& name_or_path, bool train) {
   if (name_or_path.find('/') != std::string::npos)
     throw FormatError(fmt::format("{}: no such file or folder", name_or_path));
 
-  std::vector<std::string> names;
-  for (const Known& known : known_datasets()) names.push_back(known.name);
+  const std::vector<std::string> names = dataset_names();
   const std::string guess = nearest(name_or_path, names);
   throw FormatError(
       fmt::format("no data set '{}'{}; known are {}; or give the path of an IDX file, or of a folder with {}[.gz]",

@@ -113,7 +113,7 @@ void Trainer::compile_programs() {
 void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& callback, std::int64_t every,
                   const std::function<bool()>& stop) {
   const bool wanted = callback && every > 0;
-  std::vector<float> statistics(statistics_slots * statistics_stride);
+  std::vector<float> statistics(wanted ? statistics_slots * statistics_stride : 0);
   bool ring_pending = false;
   reported_ = step_;
   for (std::int64_t i = 0; i < steps && !(stop && stop()); ++i) {

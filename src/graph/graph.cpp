@@ -121,7 +121,8 @@ void Graph::output(const std::string& name, Value value) {
 
 Value Graph::stored(Variable& variable) {
   if (const auto found = stored_.find(&variable); found != stored_.end()) return found->second;
-  const Value value = add(SourceOp(fmt::format("read {}", variable.name), variable.type), {})[0];
+  // Numbered: variables of two stores may bear one name.
+  const Value value = add(SourceOp(fmt::format("read {} #{}", variable.name, stored_.size()), variable.type), {})[0];
   nodes_[static_cast<std::size_t>(value.node())].variable = &variable;
   stored_.emplace(&variable, value);
   return value;
@@ -129,8 +130,13 @@ Value Graph::stored(Variable& variable) {
 
 Value Graph::read(Variable& variable) {
   for (const auto& [assigned, value] : assigns_)
-    if (assigned == &variable) return value;
+    if (assigned == &variable) return stop_gradient(value);
   return stored(variable);
+}
+
+Value Graph::resolve(const Value& value, int reader) const {
+  const auto found = replaced_.find({value.node(), value.output()});
+  return found != replaced_.end() && found->second.node() < reader ? found->second : value;
 }
 
 void Graph::assign(Variable& variable, Value value) {

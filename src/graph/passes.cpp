@@ -20,11 +20,13 @@ bool is_move(const Graph& graph, int n) {
 
 std::vector<char> needed_nodes(const Graph& graph) {
   std::vector<char> needed(graph.nodes().size(), 0);
-  for (const auto& [name, value] : graph.outputs()) needed[static_cast<std::size_t>(value.node())] = 1;
-  for (const auto& [variable, value] : graph.assigns()) needed[static_cast<std::size_t>(value.node())] = 1;
+  const int end = static_cast<int>(graph.nodes().size());
+  for (const auto& [name, value] : graph.outputs()) needed[static_cast<std::size_t>(graph.resolve(value, end).node())] = 1;
+  for (const auto& [variable, value] : graph.assigns()) needed[static_cast<std::size_t>(graph.resolve(value, end).node())] = 1;
   for (std::size_t n = needed.size(); n-- > 0;)
     if (needed[n])
-      for (const Value& value : graph.nodes()[n].in) needed[static_cast<std::size_t>(value.node())] = 1;
+      for (const Value& value : graph.nodes()[n].in)
+        needed[static_cast<std::size_t>(graph.resolve(value, static_cast<int>(n)).node())] = 1;
   return needed;
 }
 
@@ -34,9 +36,11 @@ std::unique_ptr<Graph> lower_once(const Graph& graph, Device& device, bool& chan
   result->reserve_numbers(graph.fresh_numbers());  // the old graph's numbers stay taken
   const std::vector<char> needed = needed_nodes(graph);
   std::vector<Values> mapped(graph.nodes().size());
-  const auto map = [&](const Value& value) {
-    return mapped[static_cast<std::size_t>(value.node())][static_cast<std::size_t>(value.output())];
+  const auto map = [&](const Value& value, int reader) {
+    const Value v = graph.resolve(value, reader);
+    return mapped[static_cast<std::size_t>(v.node())][static_cast<std::size_t>(v.output())];
   };
+  const int end = static_cast<int>(graph.nodes().size());
   for (const auto& [name, value] : graph.inputs())
     mapped[static_cast<std::size_t>(value.node())] = {result->input(name, value.type())};
 
@@ -49,7 +53,7 @@ std::unique_ptr<Graph> lower_once(const Graph& graph, Device& device, bool& chan
       continue;
     }
     Values in;
-    for (const Value& value : node.in) in.push_back(map(value));
+    for (const Value& value : node.in) in.push_back(map(value, n));
     result->set_scope(node.scope);
     if (is_move(graph, n) || node.op->prepare(device, input_types(graph, n))) {
       out = result->add(node.op, in);
@@ -63,8 +67,8 @@ std::unique_ptr<Graph> lower_once(const Graph& graph, Device& device, bool& chan
                                 node.out[o].str()));
     changed = true;
   }
-  for (const auto& [name, value] : graph.outputs()) result->output(name, map(value));
-  for (const auto& [variable, value] : graph.assigns()) result->assign(*variable, map(value));
+  for (const auto& [name, value] : graph.outputs()) result->output(name, map(value, end));
+  for (const auto& [variable, value] : graph.assigns()) result->assign(*variable, map(value, end));
   result->set_scope("");
   return result;
 }

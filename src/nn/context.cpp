@@ -90,7 +90,7 @@ void Context::report(const std::vector<std::pair<std::string, Value>>& quantitie
   }
   constexpr std::int64_t size = statistics_slots * statistics_stride;
   graph_->assign(store_->variable(statistics_variable, {DType::float32, {size}}),
-                 concat_aligned(pieces, statistics_stride, size));
+                 concat_aligned(pieces, statistics_stride, size, /*zero_gaps=*/false));
 }
 
 std::vector<float> initial_values(const Initializer& initial, const std::string& name, const Shape& shape, std::uint64_t seed) {

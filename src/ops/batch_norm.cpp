@@ -141,7 +141,10 @@ class BatchNormGradOp : public Op, public ActGradAbsorber {
   Value absorb(Value dx, Value y, const Activation& act) const override {
     const Graph::Node& node = dx.graph().node(dx.node());
     if (dx.output() != 0 || input_act_ || node.in[1] != y) return {};
-    return dx.graph().add(BatchNormGradOp(o_, act), Values(node.in))[0];
+    const Values masked = dx.graph().add(BatchNormGradOp(o_, act), Values(node.in));
+    // dγ and dβ are the same: with them read from here, the op without the mask has no reader left.
+    for (const int output : {1, 2}) dx.graph().replace(Value(dx.graph(), dx.node(), output), masked[static_cast<std::size_t>(output)]);
+    return masked[0];
   }
 
   int in_place(int output) const override { return output == 0 ? 0 : -1; }
@@ -221,7 +224,7 @@ class BatchNormInferenceOp : public Op {
 
 /// [..., channels] → [rows, channels]
 Value as_rows(Value x) {
-  require(x.shape().rank() >= 2, fmt::format("batch_norm: x […, channels] with two axes or more wanted, got {}", x.shape().str()));
+  require(x.graph(), "batch_norm", x.shape().rank() >= 2, fmt::format("x […, channels] with two axes or more wanted, got {}", x.shape().str()));
   return reshape(x, {-1, x.shape()[-1]});
 }
 

@@ -158,17 +158,25 @@ class SelectOp : public Op {
   }
 };
 
+/// The number of a constant operand that leaves x's type as it is.
+std::optional<double> constant_for(Value x, Value operand) {
+  const Shape &shape = x.shape(), &other = operand.shape();
+  bool fits = operand.type().dtype == x.type().dtype && other.rank() <= shape.rank();
+  for (int i = 1; fits && i <= other.rank(); ++i) fits = other[-i] == 1 || other[-i] == shape[-i];
+  return fits ? constant_number(operand) : std::nullopt;
+}
+
 }  // namespace
 
 Value add(Value x, Value y) {
-  if (const auto b = constant_number(y); b && broadcast_shape(x.shape(), y.shape()) == x.shape()) return affine(x, 1, *b);
-  if (const auto b = constant_number(x); b && broadcast_shape(x.shape(), y.shape()) == y.shape()) return affine(y, 1, *b);
+  if (const auto b = constant_for(x, y)) return affine(x, 1, *b);
+  if (const auto b = constant_for(y, x)) return affine(y, 1, *b);
   return apply(Add{}, x, y);
 }
 Value sub(Value x, Value y) { return apply(Sub{}, x, y); }
 Value mul(Value x, Value y) {
-  if (const auto a = constant_number(y); a && broadcast_shape(x.shape(), y.shape()) == x.shape()) return affine(x, *a, 0);
-  if (const auto a = constant_number(x); a && broadcast_shape(x.shape(), y.shape()) == y.shape()) return affine(y, *a, 0);
+  if (const auto a = constant_for(x, y)) return affine(x, *a, 0);
+  if (const auto a = constant_for(y, x)) return affine(y, *a, 0);
   return apply(Mul{}, x, y);
 }
 Value div(Value x, Value y) { return apply(Div{}, x, y); }

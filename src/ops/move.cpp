@@ -193,8 +193,11 @@ class PadOp : public Op {
 
 class ConcatOp : public Op {
  public:
-  ConcatOp(int axis, std::int64_t align, std::int64_t extent) : axis_(axis), align_(align), extent_(extent) {}
-  std::string describe() const override { return fmt::format("concat axis={} align={} extent={}", axis_, align_, extent_); }
+  ConcatOp(int axis, std::int64_t align = 1, std::int64_t extent = 0, bool zero_gaps = false)
+      : axis_(axis), align_(align), extent_(extent), zero_gaps_(zero_gaps) {}
+  std::string describe() const override {
+    return fmt::format("concat axis={} align={} extent={} zero_gaps={:d}", axis_, align_, extent_, zero_gaps_);
+  }
   Types infer(const Types& in) const override {
     require(!in.empty(), "no operands");
     require_same_dtype(in);
@@ -230,7 +233,7 @@ class ConcatOp : public Op {
     }
     return offsets;
   }
-  bool gaps() const override { return align_ > 1; }
+  bool gaps() const override { return zero_gaps_; }
   Kernel prepare(Device&, const Types& in) const override {
     const auto strides = dense_strides(infer(in)[0].shape);
     std::vector<CopyPlan> plans;
@@ -248,6 +251,7 @@ class ConcatOp : public Op {
  private:
   int axis_;
   std::int64_t align_, extent_;
+  bool zero_gaps_;
 };
 
 /// y = x. As a copy it has memory of its own; as an alias it is a view with a name of its own, and may stop the gradient.
@@ -291,12 +295,12 @@ Value reshape(Value x, std::span<const std::int64_t> extents) {
       known *= result[i];
       continue;
     }
-    require(open < 0, fmt::format("reshape to [{}]: two extents are -1", fmt::join(extents, ", ")));
+    require(x.graph(), "reshape", open < 0, fmt::format("two extents of [{}] are -1", fmt::join(extents, ", ")));
     open = static_cast<int>(i);
   }
   if (open >= 0) {
-    require(known > 0 && x.shape().elements() % known == 0,
-            fmt::format("reshape of {} to [{}]: the sizes do not divide", x.shape().str(), fmt::join(extents, ", ")));
+    require(x.graph(), "reshape", known > 0 && x.shape().elements() % known == 0,
+            fmt::format("{} to [{}]: the sizes do not divide", x.shape().str(), fmt::join(extents, ", ")));
     result[static_cast<std::size_t>(open)] = x.shape().elements() / known;
   }
   return reshape(x, Shape(result));
@@ -311,7 +315,7 @@ Value transpose(Value x, std::span<const int> permutation) {
 }
 Value transpose(Value x) {
   const int rank = x.shape().rank();
-  require(rank >= 2, fmt::format("transpose of {}", x.shape().str()));
+  require(x.graph(), "transpose", rank >= 2, fmt::format("two axes or more wanted, got {}", x.shape().str()));
   std::vector<int> permutation(static_cast<std::size_t>(rank));
   std::iota(permutation.begin(), permutation.end(), 0);
   std::swap(permutation[static_cast<std::size_t>(rank - 1)], permutation[static_cast<std::size_t>(rank - 2)]);
@@ -328,7 +332,7 @@ Value slice(Value x, std::span<const Slice> slices) {
 Value slice(Value x, int axis, std::int64_t begin, std::int64_t end, std::int64_t step) {
   std::vector<Slice> slices;
   for (std::int64_t extent : x.shape().extents()) slices.push_back({0, extent, 1});
-  slices[static_cast<std::size_t>(normal_axis(axis, x.shape().rank()))] = {begin, end, step};
+  slices[static_cast<std::size_t>(normal_axis(x.graph(), "slice", axis, x.shape()))] = {begin, end, step};
   return slice(x, slices);
 }
 
@@ -342,16 +346,17 @@ Value pad(Value x, std::span<const Padding> padding) {
 Value concat(const Values& values, int axis) {
   require(!values.empty(), "concat of nothing");
   if (values.size() == 1) return values[0];
-  return values[0].graph().add(ConcatOp(normal_axis(axis, values[0].shape().rank()), 1, 0), values)[0];
+  Graph& graph = values[0].graph();
+  return graph.add(ConcatOp(normal_axis(graph, "concat", axis, values[0].shape())), values)[0];
 }
-Value concat_aligned(const Values& values, std::int64_t align, std::int64_t extent) {
+Value concat_aligned(const Values& values, std::int64_t align, std::int64_t extent, bool zero_gaps) {
   require(!values.empty(), "concat of nothing");
-  require(align > 1, "concat_aligned: align must be greater than 1");
-  return values[0].graph().add(ConcatOp(0, align, extent), values)[0];
+  require(values[0].graph(), "concat_aligned", align > 1, fmt::format("align must be greater than 1, got {}", align));
+  return values[0].graph().add(ConcatOp(0, align, extent, zero_gaps), values)[0];
 }
 
 Values split(Value x, int parts) {
-  require(parts >= 1 && x.shape().rank() >= 1 && x.shape()[0] % parts == 0,
+  require(x.graph(), "split", parts >= 1 && x.shape().rank() >= 1 && x.shape()[0] % parts == 0,
           fmt::format("{} does not split into {} equal parts", x.shape().str(), parts));
   const std::int64_t n = x.shape()[0] / parts;
   Values result;

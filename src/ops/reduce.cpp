@@ -10,11 +10,11 @@ namespace ganforge {
 namespace {
 
 /// Sorted, without doubles, not negative.
-std::vector<int> normal_axes(std::span<const int> axes, int rank) {
+std::vector<int> normal_axes(Value x, const char* op, std::span<const int> axes) {
   std::vector<int> result;
-  for (int axis : axes) result.push_back(normal_axis(axis, rank));
+  for (int axis : axes) result.push_back(normal_axis(x.graph(), op, axis, x.shape()));
   std::ranges::sort(result);
-  require(std::ranges::adjacent_find(result) == result.end(), "an axis is reduced twice");
+  require(x.graph(), op, std::ranges::adjacent_find(result) == result.end(), "an axis is reduced twice");
   return result;
 }
 
@@ -160,21 +160,22 @@ std::int64_t extent_of(Value x, std::span<const int> axes) {
 
 Value sum(Value x, std::span<const int> axes) {
   if (axes.empty()) return x;
-  return x.graph().add(SumOp(normal_axes(axes, x.shape().rank())), {x})[0];
+  return x.graph().add(SumOp(normal_axes(x, "sum", axes)), {x})[0];
 }
 Value sum(Value x, std::initializer_list<int> axes) { return sum(x, std::span(axes.begin(), axes.size())); }
 Value sum(Value x) { return sum(x, all_axes(x)); }
 
 Value mean(Value x, std::initializer_list<int> axes) {
-  return affine(sum(x, axes), 1.0 / static_cast<double>(extent_of(x, std::span(axes.begin(), axes.size()))), 0);
+  const Value total = sum(x, axes);  // looks at the axes first
+  return affine(total, 1.0 / static_cast<double>(extent_of(x, std::span(axes.begin(), axes.size()))), 0);
 }
 Value mean(Value x) { return affine(sum(x), 1.0 / static_cast<double>(x.shape().elements()), 0); }
 
 Value max(Value x, std::initializer_list<int> axes) {
   if (axes.size() == 0) return x;
-  return x.graph().add(MaxOp(normal_axes(std::span(axes.begin(), axes.size()), x.shape().rank())), {x})[0];
+  return x.graph().add(MaxOp(normal_axes(x, "max", std::span(axes.begin(), axes.size()))), {x})[0];
 }
-Value argmax(Value x, int axis) { return x.graph().add(ArgmaxOp(normal_axis(axis, x.shape().rank())), {x})[0]; }
+Value argmax(Value x, int axis) { return x.graph().add(ArgmaxOp(normal_axis(x.graph(), "argmax", axis, x.shape())), {x})[0]; }
 
 Value broadcast(Value x, const Shape& shape) {
   if (x.shape() == shape) return x;

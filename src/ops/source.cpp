@@ -181,7 +181,7 @@ std::optional<double> constant_number(Value value) {
 Value constant(Graph& graph, double value, Type type) { return graph.add(ConstantOp(value, std::move(type)), {})[0]; }
 Value constant_like(Value x, double value) { return constant(x.graph(), value, x.type()); }
 Value iota(Graph& graph, Type type, int axis) {
-  const int normal = normal_axis(axis, type.shape.rank());
+  const int normal = normal_axis(graph, "iota", axis, type.shape);
   return graph.add(IotaOp(std::move(type), normal), {})[0];
 }
 

@@ -44,9 +44,15 @@ inline void require_same_dtype(const Types& in) {
     require(type.dtype == in[0].dtype, fmt::format("operands of different types: {} and {}", in[0].str(), type.str()));
 }
 
-/// Negative axes count from the end.
-inline int normal_axis(int axis, int rank) {
-  require(axis >= -rank && axis < rank, fmt::format("axis {} of a tensor with {} axes", axis, rank));
+/// For builders, whose own checks come before there is an op: opens the message as Graph::add does.
+inline void require(const Graph& graph, const char* op, bool ok, const std::string& message) {
+  if (!ok) throw ShapeError(fmt::format("{}{}{}: {}", graph.scope(), graph.scope().empty() ? "" : ": ", op, message));
+}
+
+/// For builders: negative axes count from the end.
+inline int normal_axis(const Graph& graph, const char* op, int axis, const Shape& shape) {
+  const int rank = shape.rank();
+  require(graph, op, axis >= -rank && axis < rank, fmt::format("axis {} of {}", axis, shape.str()));
   return axis < 0 ? axis + rank : axis;
 }
 

@@ -1,0 +1,13 @@
+// The commands of the program, one a file.
+#pragma once
+
+#include "src/cli/arguments.h"
+
+namespace ganforge {
+
+Command train_command();
+Command sample_command();
+Command info_command();
+Command bench_command();
+
+}  // namespace ganforge

@@ -1,0 +1,13 @@
+// What a training step will do.
+#pragma once
+
+#include <ganforge/gan.h>
+
+#include <string>
+
+namespace ganforge {
+
+/// Both networks, the launches and copies of a step, and its memory, as text.
+std::string describe_step(Trainer& trainer, const Dataset& data);
+
+}  // namespace ganforge

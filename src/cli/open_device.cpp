@@ -1,0 +1,38 @@
+#include "src/cli/open_device.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace ganforge {
+
+FlagGroup device_flags(DeviceArguments& arguments) {
+  return {"Where",
+          {{"--device", "DEVICE", "auto, cpu or cuda (default auto: a GPU where there is one)",
+            set_choice(arguments.device, {"auto", "cpu", "cuda"})},
+           {"--threads", "N", "threads of the CPU (default: all cores)", set_whole(arguments.threads, 1, 1024)}}};
+}
+
+Device open_device(const DeviceArguments& arguments) {
+  const int threads = static_cast<int>(arguments.threads.value_or(0));
+  if (arguments.device == "cpu") return Device::cpu(threads);
+  if (arguments.device == "cuda") {
+    try {
+      return Device::cuda();
+    } catch (const DeviceError& error) {
+      throw DeviceError(fmt::format("--device cuda: {}; --device cpu runs without a GPU", error.what()));
+    }
+  }
+  std::string why;
+  Device device = Device::best(threads, &why);
+  if (!why.empty()) fmt::print(stderr, "ganforge: using the CPU: {}\n", why);
+  return device;
+}
+
+std::map<std::string, std::string> describe(Device& device) {
+  if (device.is_cuda()) return {{"device", device.name()}, {"threads", ""}, {"isa", ""}};
+  const auto& cpu = std::get<CpuStream>(device.stream());
+  return {{"device", "CPU"}, {"threads", std::to_string(cpu.threads)}, {"isa", name_of(cpu.isa)}};
+}
+
+}  // namespace ganforge

@@ -1,0 +1,173 @@
+// ganforge train: the configuration that file and flags make, and the run.
+#include "src/cli/commands.h"
+#include "src/cli/dry_run.h"
+#include "src/cli/open_device.h"
+#include "src/cli/training_run.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+namespace ganforge {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t max_steps = 1'000'000'000'000;
+
+struct TrainArguments {
+  std::optional<std::string> preset, config, data, out, resume;
+  std::optional<std::int64_t> steps, epochs, batch, seed, sample_every, checkpoint_every;
+  std::optional<float> lr_g, lr_d;
+  DeviceArguments device;
+  std::string progress = "auto";
+  bool dry_run = false;
+};
+
+void check_combinations(const TrainArguments& a) {
+  if (a.steps && a.epochs) throw UsageError("--steps and --epochs are both given; one of them says how long to train");
+  if (a.preset && a.config)
+    throw UsageError(
+        "--preset and --config are both given; a file can build on a preset itself: preset = \"seed-dense\"");
+  if (!a.resume) return;
+  const std::pair<const char*, bool> fixed[] = {{"--preset", a.preset.has_value()}, {"--config", a.config.has_value()},
+                                                {"--data", a.data.has_value()},     {"--batch", a.batch.has_value()},
+                                                {"--seed", a.seed.has_value()},     {"--lr-g", a.lr_g.has_value()},
+                                                {"--lr-d", a.lr_d.has_value()},     {"--out", a.out.has_value()}};
+  for (const auto& [flag, given] : fixed)
+    if (given)
+      throw UsageError(
+          fmt::format("{} cannot change when a run is resumed; only --steps, --epochs, --sample-every, "
+                      "--checkpoint-every, --device, --threads and --progress can",
+                      flag));
+}
+
+/// A path that means the same in another folder.
+std::string portable(const std::string& data) {
+  std::error_code error;
+  const std::vector<std::string> names = dataset_names();
+  if (std::ranges::find(names, data) != names.end() || !fs::exists(data, error)) return data;
+  return fs::absolute(data).lexically_normal().string();
+}
+
+/// Flags come before the file, the file before its preset.
+Config make_config(const TrainArguments& a, const RunFolder* run) {
+  Config c = run        ? load_config(run->config())
+             : a.config ? load_config(*a.config)
+                        : preset(a.preset.value_or("seed-dense"));
+  const auto take = [](auto& to, const auto& from) {
+    if (from) to = static_cast<std::remove_reference_t<decltype(to)>>(*from);
+  };
+  take(c.data, a.data);
+  take(c.steps, a.steps);
+  take(c.training.batch, a.batch);
+  take(c.training.seed, a.seed);
+  take(c.training.generator_adam.lr, a.lr_g);
+  take(c.training.discriminator_adam.lr, a.lr_d);
+  take(c.sample_every, a.sample_every);
+  take(c.checkpoint_every, a.checkpoint_every);
+  c.data = portable(c.data);
+  return c;
+}
+
+std::unique_ptr<Trainer> make_trainer(Device& device, const Dataset& data, const Config& config,
+                                      const std::string& source) {
+  try {
+    return std::make_unique<Trainer>(device, data, trainer_options(config));
+  } catch (const ShapeError& error) {
+    throw ShapeError(fmt::format("{}: {}", source, error.what()));
+  }
+}
+
+std::string run_name(const TrainArguments& a, const Config& config, const Dataset& data) {
+  const std::string model = config.preset.empty() ? fs::path(*a.config).stem().string() : config.preset;
+  return fmt::format("{}-{}", model, data.name());
+}
+
+int train(const TrainArguments& a, const std::vector<std::string>& words) {
+  check_combinations(a);
+  std::optional<RunFolder> run;
+  if (a.resume) run = RunFolder::open(*a.resume);
+  Config config = make_config(a, run ? &*run : nullptr);
+  const std::string source = run ? run->config().string() : a.config.value_or("preset " + config.preset);
+
+  Device device = open_device(a.device);
+  const Dataset data = load_dataset(config.data, device);
+  const std::int64_t images_per_step = config.training.batch * config.training.d_steps;
+  if (a.epochs) config.steps = (*a.epochs * data.count() + images_per_step - 1) / images_per_step;
+  const std::unique_ptr<Trainer> trainer = make_trainer(device, data, config, source);
+  if (a.dry_run) {
+    fmt::print("{}", describe_step(*trainer, data));
+    return 0;
+  }
+
+  if (run) {
+    std::vector<std::string> notices;
+    const Checkpoint checkpoint = newest_checkpoint(*a.resume, notices);
+    for (const std::string& notice : notices) fmt::print(stderr, "ganforge: {}\n", notice);
+    TrainingRun training(config, *run, device, data, *trainer);
+    training.resume(checkpoint, words);
+    fmt::print("{} from step {} on {}, to step {}\n", run->path().string(), trainer->step(), device.name(),
+               config.steps);
+    return training.finish(a.progress);
+  }
+  const RunFolder folder = RunFolder::create(a.out.value_or("runs"), run_name(a, config, data));
+  TrainingRun training(config, folder, device, data, *trainer);
+  training.begin(words);
+  fmt::print("{}: {} samples {}, batch {}, {} steps on {}\n", folder.path().string(), data.count(), data.sample().str(),
+             config.training.batch, config.steps, device.name());
+  return training.finish(a.progress);
+}
+
+}  // namespace
+
+Command train_command() {
+  const auto a = std::make_shared<TrainArguments>();
+  const Config d = preset("seed-dense");
+  Command command;
+  command.name = "train";
+  command.summary = "trains a GAN; samples, curves and checkpoints go to a run folder";
+  command.examples =
+      "  ganforge train                                  the default preset on Fashion-MNIST\n"
+      "  ganforge train --data mnist --steps 2000 --seed 7\n"
+      "  ganforge train --config my.toml --out experiments\n"
+      "  ganforge train --resume runs/00000-seed-dense-fashion-mnist --steps 20000\n"
+      "  ganforge info --preset seed-dense > my.toml     a configuration to start from\n";
+  const auto count = [](const char* text, std::int64_t value) { return fmt::format("{} (default {})", text, value); };
+  command.groups = {
+      {"What to train",
+       {{"--preset", "NAME", "model and settings that are built in (default seed-dense); `ganforge info` lists them",
+         set_preset(a->preset)},
+        {"--config", "FILE", "model and settings from a TOML file; flags override it", set_text(a->config)},
+        {"--data", "NAME|PATH",
+         fmt::format("fashion-mnist, mnist, an IDX file or a folder of them (default {})", d.data), set_text(a->data)},
+        {"--resume", "RUN", "goes on with a run folder, or from one of its checkpoints", set_text(a->resume)}}},
+      {"How",
+       {{"--steps", "N", count("steps in total, those before --resume included", d.steps),
+         set_whole(a->steps, 1, max_steps)},
+        {"--epochs", "N", "the same as passes over the data", set_whole(a->epochs, 1, 1'000'000)},
+        {"--batch", "N", count("real samples a step, and as many generated ones", d.training.batch),
+         set_whole(a->batch, 1, 1'000'000)},
+        {"--lr-g", "RATE", fmt::format("learning rate of the generator (default {})", d.training.generator_adam.lr),
+         set_rate(a->lr_g)},
+        {"--lr-d", "RATE",
+         fmt::format("learning rate of the discriminator (default {})", d.training.discriminator_adam.lr),
+         set_rate(a->lr_d)},
+        {"--seed", "N",
+         count("of weights, noise and the order of the data", static_cast<std::int64_t>(d.training.seed)),
+         set_whole(a->seed, 0, std::numeric_limits<std::int64_t>::max())}}},
+      {"What to write",
+       {{"--out", "DIR", "folder that receives the numbered run folders (default runs)", set_text(a->out)},
+        {"--sample-every", "N", count("steps between sample grids; 0: none", d.sample_every),
+         set_whole(a->sample_every, 0, max_steps)},
+        {"--checkpoint-every", "N", count("steps between checkpoints; 0: only at the end", d.checkpoint_every),
+         set_whole(a->checkpoint_every, 0, max_steps)},
+        {"--progress", "STYLE", "auto (a live line on a terminal), plain or none (default auto)",
+         set_choice(a->progress, {"auto", "plain", "none"})},
+        {"--dry-run", "", "shows networks, kernels and memory of a step, and stops", set_true(a->dry_run)}}},
+      device_flags(a->device)};
+  command.run = [a](const std::vector<std::string>& words) { return train(*a, words); };
+  return command;
+}
+
+}  // namespace ganforge

@@ -1,0 +1,162 @@
+#include "src/cli/training_run.h"
+
+#include "src/cli/open_device.h"
+#include "src/cli/signals.h"
+#include "src/data/atomic_file.h"
+
+#include <ganforge/error.h>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <ctime>
+#include <fstream>
+
+namespace ganforge {
+namespace {
+
+constexpr std::int64_t grid_samples = 64;
+
+/// The first multiple of `every` behind `step`; never if that is 0.
+std::int64_t next_multiple(std::int64_t step, std::int64_t every) {
+  return every > 0 ? step / every * every + every : std::numeric_limits<std::int64_t>::max();
+}
+
+std::string first_word(const std::string& path) {
+  return path.find_first_of(" '\"$\\") == std::string::npos ? path : fmt::format("'{}'", path);
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const Config& config, RunFolder folder, Device& device, const Dataset& data, Trainer& trainer)
+    : config_(config),
+      folder_(std::move(folder)),
+      device_(device),
+      data_(data),
+      trainer_(trainer),
+      begin_(std::chrono::steady_clock::now()) {}
+
+void TrainingRun::begin(const std::vector<std::string>& arguments) {
+  try {
+    folder_.make_folders();
+    write_atomically(folder_.config(), to_toml(config_));
+    write_records(arguments);
+    metrics_.emplace(folder_.metrics());
+    if (config_.sample_every > 0) write_sample();
+  } catch (...) {
+    metrics_.reset();
+    folder_.remove();
+    throw;
+  }
+}
+
+void TrainingRun::resume(const Checkpoint& checkpoint, const std::vector<std::string>& arguments) {
+  std::map<std::string, std::string> metadata = trainer_.load(checkpoint.path);
+  if (trainer_.step() > config_.steps)
+    throw ConfigError(fmt::format("{} is at step {} already, past the {} steps that are wanted; give more --steps",
+                                  checkpoint.path.string(), trainer_.step(), config_.steps));
+  metrics_.emplace(folder_.metrics());
+  for (const auto& [key, now] : describe(device_))
+    if (metadata[key] != now)
+      fmt::print(stderr, "ganforge: {} was '{}' and is '{}' now: the last bits of the results may differ\n", key,
+                 metadata[key], now);
+  metrics_->cut_back(trainer_.step());
+  folder_.cut_back(trainer_.step());
+  if (to_toml(config_) != to_toml(load_config(folder_.config()))) write_atomically(folder_.config(), to_toml(config_));
+  write_records(arguments);
+  seconds_before_ = metrics_->seconds();
+  saved_step_ = trainer_.step();
+}
+
+/// run.json: an object for every process that worked on the run, in the order of time.
+void TrainingRun::write_records(const std::vector<std::string>& arguments) {
+  std::ifstream file(folder_.run_json());
+  nlohmann::json record = nlohmann::json::parse(file, nullptr, false);
+  if (!record.is_object()) record = nlohmann::json::object();
+  nlohmann::json process = describe(device_);
+  process["arguments"] = arguments;
+  process["ganforge"] = GANFORGE_VERSION;
+  process["cuda"] = GANFORGE_CUDA != 0;
+  process["seed"] = config_.training.seed;
+  process["data"] = {{"name", data_.name()}, {"samples", data_.count()}, {"sample", data_.sample().str()}};
+  process["from_step"] = trainer_.step();
+  process["to_step"] = config_.steps;
+  process["time"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  if (record.empty())
+    record = process;
+  else
+    record["resumed"].push_back(process);
+  write_atomically(folder_.run_json(), record.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+int TrainingRun::finish(const std::string& progress) {
+  catch_stop_signals();
+  progress_.emplace(progress, config_.steps);
+  begin_ = std::chrono::steady_clock::now();
+  const std::int64_t first = trainer_.step(), total = config_.steps;
+  const std::int64_t images_per_step = config_.training.batch * config_.training.d_steps;
+  while (trainer_.step() < total && !stop_signal()) {
+    const std::int64_t step = trainer_.step();
+    const std::int64_t sample_at = next_multiple(step, config_.sample_every),
+                       save_at = next_multiple(step, config_.checkpoint_every),
+                       until = std::min({total, sample_at, save_at});
+    meter_.start(step, step * images_per_step);
+    trainer_.run(
+        until - step, [this](const Stats& stats) { report(stats); }, config_.metrics_every,
+        [] { return stop_signal() != 0; });
+    if (trainer_.step() < until) break;
+    if (config_.sample_every > 0 && (until == sample_at || until == total)) write_sample();
+    if (until == save_at) save();
+  }
+  progress_->end_line();
+  if (saved_step_ != trainer_.step()) save();
+  metrics_->write_losses(folder_.losses(), folder_.path().filename().string());
+
+  if (const int signal = stop_signal()) {
+    fmt::print("stopped after step {} and saved; go on with: ganforge train --resume {}\n", trainer_.step(),
+               first_word(folder_.path().string()));
+    return 128 + signal;
+  }
+  const double spent = seconds();
+  fmt::print("{} steps in {}, {:.0f} images/s\n", total - first, clock_text(spent),
+             static_cast<double>((total - first) * images_per_step) / std::max(spent, 1e-9));
+  if (config_.sample_every > 0) fmt::print("  samples     {}\n", folder_.sample(total).string());
+  fmt::print("  losses      {}\n  checkpoint  {}\n", folder_.losses().string(), folder_.checkpoint(total).string());
+  return 0;
+}
+
+void TrainingRun::report(const Stats& stats) {
+  meter_.update(stats);
+  metrics_->append(stats, meter_.images_per_s(), seconds_before_ + seconds());
+  progress_->show(stats, meter_);
+  if (warned_ || (std::isfinite(stats.d_loss) && std::isfinite(stats.g_loss))) return;
+  warned_ = true;
+  progress_->end_line();
+  fmt::print(stderr, "ganforge: a loss is not finite at step {}: training has diverged; lower --lr-g and --lr-d\n",
+             stats.step);
+}
+
+void TrainingRun::write_sample() {
+  // The latents of seed 0, those that `ganforge sample` begins with.
+  write_png(folder_.sample(trainer_.step()), trainer_.sample(grid_samples));
+  metrics_->write_losses(folder_.losses(), folder_.path().filename().string());
+}
+
+void TrainingRun::save() {
+  metrics_->flush();  // never behind the checkpoint, even if the power fails
+  std::map<std::string, std::string> metadata = describe(device_);
+  metadata["config"] = to_toml(config_);
+  trainer_.save(folder_.checkpoint(trainer_.step()), metadata);
+  folder_.keep_checkpoints(config_.keep_checkpoints);
+  saved_step_ = trainer_.step();
+}
+
+double TrainingRun::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+}
+
+}  // namespace ganforge

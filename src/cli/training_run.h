@@ -1,0 +1,50 @@
+// A run of `train`: steps, and what is written on the way.
+#pragma once
+
+#include "src/cli/metrics_file.h"
+#include "src/cli/progress.h"
+#include "src/cli/run_folder.h"
+
+#include <ganforge/gan.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ganforge {
+
+class TrainingRun {
+ public:
+  /// All but the folder must outlive the run.
+  TrainingRun(const Config& config, RunFolder folder, Device& device, const Dataset& data, Trainer& trainer);
+
+  /// Writes what stands at the beginning of a run. If that fails the folder is removed.
+  void begin(const std::vector<std::string>& arguments);
+  /// Loads a checkpoint and cuts the run back to it.
+  void resume(const Checkpoint& checkpoint, const std::vector<std::string>& arguments);
+  /// Trains to the configuration's steps. Returns the exit code.
+  int finish(const std::string& progress);
+
+ private:
+  void write_records(const std::vector<std::string>& arguments);
+  void report(const Stats& stats);
+  void write_sample();
+  void save();
+  double seconds() const;
+
+  const Config& config_;
+  RunFolder folder_;
+  Device& device_;
+  const Dataset& data_;
+  Trainer& trainer_;
+  std::optional<MetricsFile> metrics_;
+  std::optional<Progress> progress_;
+  Meter meter_;
+  double seconds_before_ = 0;  // of earlier processes
+  std::chrono::steady_clock::time_point begin_;
+  std::int64_t saved_step_ = -1;
+  bool warned_ = false;
+};
+
+}  // namespace ganforge
