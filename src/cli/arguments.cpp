@@ -24,12 +24,13 @@ bool read_number(const std::string& text, T& value) {
   return error == std::errc() && at == end;
 }
 
-/// The nearest flag; of one that was cut short, the flag that begins with it.
+/// The nearest flag; else one that begins with the word, or that the word begins with.
 std::string did_you_mean_flag(const std::string& word, const std::vector<std::string>& known) {
   const std::string name = word.substr(0, word.find('='));
   if (std::string near = did_you_mean(name, known); !near.empty()) return near;
   for (const std::string& flag : known)
-    if (name.size() > 3 && flag.starts_with(name)) return fmt::format(" (did you mean '{}'?)", flag);
+    if (name.size() > 3 && (flag.starts_with(name) || name.starts_with(flag)))
+      return fmt::format(" (did you mean '{}'?)", flag);
   return {};
 }
 
