@@ -1,20 +1,12 @@
 // Adam with exponential moving average of the weights, on one flat buffer (Kingma & Ba, arXiv:1412.6980, algorithm 1).
 #pragma once
 
+#include <ganforge/adam.h>
 #include <ganforge/stream.h>
 
 #include <cstdint>
 
 namespace ganforge {
-
-/// From the previous segment's end up to `end` (a multiple of 16): learning rate × lr_scale, decoupled weight decay
-/// (w −= lr · lr_scale · decay · w).
-struct AdamSegment {
-  std::int64_t end;
-  float lr_scale;
-  float decay;
-};
-inline constexpr int max_adam_segments = 8;
 
 ///   t' = t + 1;  m' = β₁m + (1−β₁)g;  v' = β₂v + (1−β₂)g²
 ///   w' = w − lr · (m'/(1−β₁^t')) / (√(v'/(1−β₂^t')) + eps)

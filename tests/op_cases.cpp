@@ -1,6 +1,7 @@
-// The table: one row per op and shape class.
+// The table: one row, which is one line, per op and shape class.
 #include "tests/op_harness.h"
 
+// clang-format off
 namespace ganforge::op_test {
 namespace {
 

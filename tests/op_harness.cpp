@@ -54,12 +54,16 @@ Input Input::distinct() const {
   input.distinct_values = true;
   return input;
 }
-Input f32(std::initializer_list<std::int64_t> extents) { return {.type = {DType::float32, Shape(extents)}}; }
+Input f32(std::initializer_list<std::int64_t> extents) {
+  return {.type = {DType::float32, Shape(extents)}};
+}
 Input i32(const Shape& shape, int low, int high) {
   return {.type = {DType::int32, shape}, .low = static_cast<double>(low), .high = static_cast<double>(high)};
 }
 
-std::ostream& operator<<(std::ostream& out, const OpCase& row) { return out << row.name; }
+std::ostream& operator<<(std::ostream& out, const OpCase& row) {
+  return out << row.name;
+}
 
 std::vector<double> numbers(const Input& input, unsigned seed) {
   std::mt19937 random(seed);
@@ -75,7 +79,8 @@ std::vector<double> numbers(const Input& input, unsigned seed) {
   std::shuffle(order.begin(), order.end(), random);
   for (std::size_t i = 0; i < values.size(); ++i) {
     // Distinct: a place on a grid for every number, and a part of its cell for every seed.
-    double x = input.distinct_values ? (static_cast<double>(order[i]) + std::array{0.1, 0.37, 0.61, 0.83}[seed % 4]) / static_cast<double>(values.size())
+    double x = input.distinct_values ? (static_cast<double>(order[i]) + std::array{0.1, 0.37, 0.61, 0.83}[seed % 4]) /
+                                           static_cast<double>(values.size())
                                      : uniform(random);
     x = input.low + (input.high - input.low) * x;
     if (input.away_from_zero && !input.distinct_values && std::abs(x) < 0.1) x += std::copysign(0.1, x);

@@ -58,16 +58,17 @@ std::ostream& operator<<(std::ostream& out, const OpCase& row);
 /// The table.
 std::vector<OpCase> op_cases();
 
-// --- what the checks are made of --------------------------------------------------------------------------------------
+// --- what the checks are made of
+// --------------------------------------------------------------------------------------
 
 /// Numbers of a row's operands and of their random companions, float32 widened: every run starts from the same.
 std::vector<double> numbers(const Input& input, unsigned seed);
 
-/// A row as a graph of element type `dtype`: operands "x0" …, outputs "y0" …, cotangents of the first `cotangents` float
-/// outputs "c0" … and the gradients, "g0" … where they are not absent.
+/// A row as a graph of element type `dtype`: operands "x0" …, outputs "y0" …, cotangents of the first `cotangents`
+/// float outputs "c0" … and the gradients, "g0" … where they are not absent.
 struct RowGraph {
   std::unique_ptr<Graph> graph;
-  Values x, y, c, g;     ///< c: absent where there is none; g: one per operand
+  Values x, y, c, g;  ///< c: absent where there is none; g: one per operand
   std::vector<Input> c_inputs;
 };
 RowGraph build_row(const OpCase& row, DType dtype, int cotangents = 1000);

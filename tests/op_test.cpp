@@ -41,9 +41,14 @@ void upload_as(Program& program, const std::string& name, const std::vector<doub
 void upload(Program& program, const Graph& graph, const Numbers& values) {
   for (const auto& [name, value] : graph.inputs()) {
     switch (value.type().dtype) {
-      case DType::float32: upload_as<float>(program, name, values.at(name)); break;
-      case DType::float64: upload_as<double>(program, name, values.at(name)); break;
-      default: upload_as<std::int32_t>(program, name, values.at(name));
+      case DType::float32:
+        upload_as<float>(program, name, values.at(name));
+        break;
+      case DType::float64:
+        upload_as<double>(program, name, values.at(name));
+        break;
+      default:
+        upload_as<std::int32_t>(program, name, values.at(name));
     }
   }
 }
@@ -75,7 +80,9 @@ Numbers widen(const Bytes& bytes, const Graph& graph) {
   for (const auto& [name, value] : graph.outputs()) {
     const DType type = value.type().dtype;
     const auto& b = bytes.at(name);
-    result[name] = type == DType::float32 ? widen<float>(b) : type == DType::float64 ? widen<double>(b) : widen<std::int32_t>(b);
+    result[name] = type == DType::float32   ? widen<float>(b)
+                   : type == DType::float64 ? widen<double>(b)
+                                            : widen<std::int32_t>(b);
   }
   return result;
 }
@@ -258,8 +265,8 @@ TEST_P(OpTest, GradientRuleAgreesWithTheExpansion) {
   }
 }
 
-/// The error of float32 is at most four times that of the expansion in float32, or a few ulp; both against the expansion in
-/// float64. On every device, outputs and gradients.
+/// The error of float32 is at most four times that of the expansion in float32, or a few ulp; both against the
+/// expansion in float64. On every device, outputs and gradients.
 TEST_P(OpTest, Float32IsAsExactAsItsExpansion) {
   for (int cotangents : {1000, 1}) {
     RowGraph exact = build_row(row_, DType::float64, cotangents), built = build_row(row_, DType::float32, cotangents);
@@ -306,13 +313,14 @@ TEST_P(OpTest, EveryRunGivesTheSameBits) {
     for (const CompileOptions& options : {CompileOptions{.capture = false}, CompileOptions{.unplanned = true}}) {
       Program other = compile(device, *built.graph, options);
       upload(other, *built.graph, at);
-      EXPECT_EQ(run(other, *built.graph), bits) << (options.unplanned ? "unplanned" : "eager") << " on " << device.name();
+      EXPECT_EQ(run(other, *built.graph), bits)
+          << (options.unplanned ? "unplanned" : "eager") << " on " << device.name();
     }
   }
 }
 
-/// Fills the arena with one pattern, then with another. What differs afterwards was not written: it must be all of the arena
-/// but the values, and no value may depend on what was there before.
+/// Fills the arena with one pattern, then with another. What differs afterwards was not written: it must be all of the
+/// arena but the values, and no value may depend on what was there before.
 TEST_P(OpTest, WritesItsOutputsAndNothingElse) {
   for (Device& device : devices()) {
     RowGraph built = build_row(row_, DType::float32);

@@ -1,5 +1,5 @@
-// Primitives against numbers worked out by hand or by the standard library: what the table of ops cannot see, since a forward
-// rule and a gradient rule may be wrong alike.
+// Primitives against numbers worked out by hand or by the standard library: what the table of ops cannot see, since a
+// forward rule and a gradient rule may be wrong alike.
 #include "tests/devices.h"
 
 #include <ganforge/ops.h>
@@ -61,7 +61,9 @@ TEST(OpValues, MapsAreThoseOfTheStandardLibrary) {
       {"sin", sin, [](double x) { return std::sin(x); }},
       {"cos", cos, [](double x) { return std::cos(x); }},
       {"floor", floor, [](double x) { return std::floor(x); }},
-      {"sign", sign, [](double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : 0.0; }},
+      {"sign", sign, [](double x) { return x > 0   ? 1.0
+                                           : x < 0 ? -1.0
+                                                   : 0.0; }},
       {"relu", relu, [](double x) { return std::max(x, 0.0); }},
       {"leaky_relu", [](Value x) { return leaky_relu(x, 0.25); }, [](double x) { return x > 0 ? x : 0.25 * x; }},
       {"leaky_slope", [](Value x) { return leaky_slope(x, 0.25); }, [](double x) { return x > 0 ? 1.0 : 0.25; }},
@@ -76,13 +78,16 @@ TEST(OpValues, MapsAreThoseOfTheStandardLibrary) {
       const Floats y = evaluate(device, [&](Graph& graph) { return row.op(affine(counting(graph, {40}), 0.2, -4.1)); });
       for (std::size_t i = 0; i < y.size(); ++i) {
         const double want = row.want(static_cast<double>(0.2f * static_cast<float>(i + 1) - 4.1f));
-        EXPECT_TRUE(std::abs(y[i] - want) <= 2e-6 * (1 + std::abs(want))) << row.name << " [" << i << "] " << y[i] << ' ' << want;
+        EXPECT_TRUE(std::abs(y[i] - want) <= 2e-6 * (1 + std::abs(want)))
+            << row.name << " [" << i << "] " << y[i] << ' ' << want;
       }
     }
 }
 
 TEST(OpValues, EdgesOfMaps) {
-  const auto of = [](double x, Value (*f)(Value)) { return [=](Graph& graph) { return f(copy(constant(graph, x, {DType::float32, {1}}))); }; };
+  const auto of = [](double x, Value (*f)(Value)) {
+    return [=](Graph& graph) { return f(copy(constant(graph, x, {DType::float32, {1}}))); };
+  };
   const double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   expect({100}, of(100, softplus));
   expect({0}, of(-200, softplus));
@@ -138,7 +143,9 @@ TEST(OpValues, Reductions) {
   expect({-1, -2, -3}, [](Graph& g) { return max(neg(counting(g, {2, 3})), {0}); });
   expect({1, 1, 2, 2, 1, 1, 2, 2}, [](Graph& g) { return broadcast(counting(g, {2, 1}), {2, 2, 2}); });
   for (Device& device : devices()) {
-    const auto first = [](Graph& g) { return argmax(minimum(counting(g, {2, 4}), constant(g, 3, {DType::float32, {}})), 1); };
+    const auto first = [](Graph& g) {
+      return argmax(minimum(counting(g, {2, 4}), constant(g, 3, {DType::float32, {}})), 1);
+    };
     EXPECT_EQ(evaluate<std::int32_t>(device, first), (std::vector<std::int32_t>{2, 0})) << "the first of equal maxima";
     const auto down = [](Graph& g) { return argmax(counting(g, {2, 3}), 0); };
     EXPECT_EQ(evaluate<std::int32_t>(device, down), (std::vector<std::int32_t>{1, 1, 1}));
@@ -153,18 +160,30 @@ TEST(OpValues, Moves) {
   expect({1, 3, 5}, [](Graph& g) { return slice(counting(g, {5}), 0, 0, 5, 2); });
   expect({4, 6}, [](Graph& g) { return slice(counting(g, {2, 3}), std::vector<Slice>{{1, 2, 1}, {0, 3, 2}}); });
   expect({0, 1, 0, 0, 2, 0, 0}, [](Graph& g) { return pad(counting(g, {2}), std::vector<Padding>{{1, 2, 2}}); });
-  expect({0, 0, 1, 2, 0, 0, 3, 4}, [](Graph& g) { return pad(counting(g, {2, 2}), std::vector<Padding>{{1, 0, 1}, {}}); });
+  expect({0, 0, 1, 2, 0, 0, 3, 4}, [](Graph& g) {
+    return pad(counting(g, {2, 2}), std::vector<Padding>{{1, 0, 1}, {}});
+  });
   expect({1, 2, 1, 3, 4, 2}, [](Graph& g) { return concat({counting(g, {2, 2}), counting(g, {2, 1})}, 1); });
   expect({1, 2, 3, 4, 1, 2}, [](Graph& g) { return concat({counting(g, {2, 2}), counting(g, {1, 2})}, 0); });
-  expect({1, 2, 3, 0, 1, 0, 0, 0, 0, 0}, [](Graph& g) { return concat_aligned({counting(g, {3}), counting(g, {1})}, 4, 10); });
+  expect({1, 2, 3, 0, 1, 0, 0, 0, 0, 0}, [](Graph& g) {
+    return concat_aligned({counting(g, {3}), counting(g, {1})}, 4, 10);
+  });
   expect({3, 4}, [](Graph& g) { return split(counting(g, {4}), 2)[1]; });
-  expect({-1, 2, 0}, [](Graph& g) { return cast(cast(concat({constant(g, -1.9, {DType::float32, {1}}), constant(g, 2.9, {DType::float32, {1}}), constant(g, 0, {DType::float32, {1}})}, 0), DType::int32), DType::float32); });
+  expect({-1, 2, 0}, [](Graph& g) {
+    return cast(cast(concat({constant(g, -1.9, {DType::float32, {1}}), constant(g, 2.9, {DType::float32, {1}}),
+                             constant(g, 0, {DType::float32, {1}})},
+                            0),
+                     DType::int32),
+                DType::float32);
+  });
 }
 
 TEST(OpValues, Products) {
   expect({22, 28, 49, 64}, [](Graph& g) { return matmul(counting(g, {2, 3}), counting(g, {3, 2})); });
   expect({14, 32, 32, 77}, [](Graph& g) { return matmul(counting(g, {2, 3}), counting(g, {2, 3}), false, true); });
-  expect({17, 22, 27, 22, 29, 36, 27, 36, 45}, [](Graph& g) { return matmul(counting(g, {2, 3}), counting(g, {2, 3}), true, false); });
+  expect({17, 22, 27, 22, 29, 36, 27, 36, 45}, [](Graph& g) {
+    return matmul(counting(g, {2, 3}), counting(g, {2, 3}), true, false);
+  });
   expect({5, 11, 17, 23}, [](Graph& g) { return matmul(counting(g, {2, 2, 2}), counting(g, {2, 1})); });
   expect({15, 33}, [](Graph& g) { return linear(counting(g, {2, 3}), counting(g, {1, 3}), counting(g, {1})); });
 }
@@ -173,7 +192,10 @@ TEST(OpValues, Iota) {
   expect({0, 1, 2, 0, 1, 2}, [](Graph& g) { return iota(g, {DType::float32, {2, 3}}, -1); });
   expect({0, 0, 0, 1, 1, 1}, [](Graph& g) { return iota(g, {DType::float32, {2, 3}}, 0); });
   for (Device& device : devices())
-    EXPECT_EQ(evaluate<std::int32_t>(device, [](Graph& g) { return iota(g, {DType::int32, {2, 2, 2}}, 1); }),
+    EXPECT_EQ(evaluate<std::int32_t>(device,
+                                     [](Graph& g) {
+                                       return iota(g, {DType::int32, {2, 2, 2}}, 1);
+                                     }),
               (std::vector<std::int32_t>{0, 0, 1, 1, 0, 0, 1, 1}));
 }
 

@@ -1,5 +1,5 @@
-// Ops that make numbers from counters, and what survives a run: every random number is a function of its counter, so each has
-// a reference on the host, to the bit; and a graph that bakes a counter in shows when it is run again.
+// Ops that make numbers from counters, and what survives a run: every random number is a function of its counter, so
+// each has a reference on the host, to the bit; and a graph that bakes a counter in shows when it is run again.
 #include "kernels/prologue.h"
 #include "kernels/random.h"
 #include "tests/devices.h"
@@ -34,18 +34,21 @@ std::vector<T> download(Program& program, const std::string& name) {
 
 Floats host_uniform(std::uint64_t seed, int draw, std::int64_t tick, std::size_t n, float low, float high) {
   Floats values(n);
-  uniform(host, {seed, purpose_noise, static_cast<std::uint32_t>(draw), 0}, &tick, low, high, values.data(), static_cast<std::int64_t>(n));
+  uniform(host, {seed, purpose_noise, static_cast<std::uint32_t>(draw), 0}, &tick, low, high, values.data(),
+          static_cast<std::int64_t>(n));
   return values;
 }
 Floats host_normal(std::uint64_t seed, int draw, std::int64_t tick, std::size_t n, float mean = 0, float stddev = 1) {
   Floats values(n);
-  normal(host, {seed, purpose_noise, static_cast<std::uint32_t>(draw), 0}, &tick, mean, stddev, values.data(), static_cast<std::int64_t>(n));
+  normal(host, {seed, purpose_noise, static_cast<std::uint32_t>(draw), 0}, &tick, mean, stddev, values.data(),
+         static_cast<std::int64_t>(n));
   return values;
 }
 
 /// A data set of `count` samples, no two alike, and labels.
 struct Data {
-  Data(std::int64_t count, std::int64_t sample) : pixels(static_cast<std::size_t>(count * sample)), labels(static_cast<std::size_t>(count)) {
+  Data(std::int64_t count, std::int64_t sample)
+      : pixels(static_cast<std::size_t>(count * sample)), labels(static_cast<std::size_t>(count)) {
     for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
     std::iota(labels.begin(), labels.end(), 100);
   }
@@ -57,12 +60,14 @@ struct HostBatch {
   Ints labels;
   std::int64_t new_cursor = 0;
 };
-HostBatch host_batch(const Data& data, std::int64_t cursor, std::int64_t rows, std::uint64_t seed, float scale, float shift) {
-  const auto count = static_cast<std::int64_t>(data.labels.size()), sample = static_cast<std::int64_t>(data.pixels.size()) / count;
+HostBatch host_batch(const Data& data, std::int64_t cursor, std::int64_t rows, std::uint64_t seed, float scale,
+                     float shift) {
+  const auto count = static_cast<std::int64_t>(data.labels.size()),
+             sample = static_cast<std::int64_t>(data.pixels.size()) / count;
   HostBatch batch{Floats(static_cast<std::size_t>(rows * sample)), Ints(static_cast<std::size_t>(rows))};
   unsigned ticket = 0;
-  draw_batch(host, {data.pixels.data(), data.labels.data(), &cursor, batch.x.data(), batch.labels.data(), &batch.new_cursor, count,
-                    sample, rows, scale, shift, seed, &ticket});
+  draw_batch(host, {data.pixels.data(), data.labels.data(), &cursor, batch.x.data(), batch.labels.data(),
+                    &batch.new_cursor, count, sample, rows, scale, shift, seed, &ticket});
   return batch;
 }
 
@@ -97,7 +102,8 @@ TEST(SourceOps, DrawsOfDifferentNumbersSeedsAndTicksDiffer) {
   for (const std::int64_t t : {std::int64_t(0), std::int64_t(1), std::int64_t(2)}) {
     program.upload("tick", &t, sizeof t);
     program.run();
-    for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(seen.insert(program.floats(name)).second) << name << " at " << t;
+    for (const char* name : {"a", "b", "c"})
+      EXPECT_TRUE(seen.insert(program.floats(name)).second) << name << " at " << t;
   }
 }
 
@@ -107,7 +113,8 @@ TEST(SourceOps, DrawBatchIsTheHosts) {
     for (bool labelled : {true, false}) {
       Graph graph;
       const Value labels = labelled ? graph.input("labels", {DType::int32, {23}}) : Value();
-      const Batch batch = draw_batch(graph.input("cursor", counter), graph.input("data", {DType::uint8, {23, 2, 3}}), labels, 9, 5, 2 / 255.0f, -1);
+      const Batch batch = draw_batch(graph.input("cursor", counter), graph.input("data", {DType::uint8, {23, 2, 3}}),
+                                     labels, 9, 5, 2 / 255.0f, -1);
       EXPECT_EQ(batch.x.type(), (Type{DType::float32, {9, 2, 3}}));
       graph.output("x", batch.x);
       graph.output("cursor", batch.new_cursor);
@@ -116,20 +123,25 @@ TEST(SourceOps, DrawBatchIsTheHosts) {
       Program program = compile(device, graph);
       program.upload("data", data.pixels.data(), data.pixels.size());
       if (labelled) program.upload("labels", data.labels.data(), data.labels.size() * sizeof(std::int32_t));
-      for (std::int64_t cursor : {std::int64_t(0), std::int64_t(9), std::int64_t(18), std::int64_t(1'000'000)}) {  // 18: into the next epoch
+      for (std::int64_t cursor :
+           {std::int64_t(0), std::int64_t(9), std::int64_t(18), std::int64_t(1'000'000)}) {  // 18: into the next epoch
         program.upload("cursor", &cursor, sizeof cursor);
         program.run();
         const HostBatch want = host_batch(data, cursor, 9, 5, 2 / 255.0f, -1);
         EXPECT_EQ(program.floats("x"), want.x) << device.name() << " at " << cursor;
         EXPECT_EQ(download<std::int64_t>(program, "cursor")[0], cursor + 9);
-        if (labelled) { EXPECT_EQ(download<std::int32_t>(program, "labels"), want.labels); }
+        if (labelled) {
+          EXPECT_EQ(download<std::int32_t>(program, "labels"), want.labels);
+        }
       }
     }
 }
 
 TEST(SourceOps, SchedulesAreTheHosts) {
-  const std::vector<Schedule> schedules = {{Schedule::Kind::constant, 0.5f, 0, 0, 0}, {Schedule::Kind::linear, 1, 3, 10, 20},
-                                           {Schedule::Kind::cosine, 1, -1, 0, 8}, {Schedule::Kind::step, 2, 5, 7, 0}};
+  const std::vector<Schedule> schedules = {{Schedule::Kind::constant, 0.5f, 0, 0, 0},
+                                           {Schedule::Kind::linear, 1, 3, 10, 20},
+                                           {Schedule::Kind::cosine, 1, -1, 0, 8},
+                                           {Schedule::Kind::step, 2, 5, 7, 0}};
   for (Device& device : devices()) {
     Graph graph;
     const Values values = schedule(graph.input("tick", counter), schedules);
@@ -143,7 +155,8 @@ TEST(SourceOps, SchedulesAreTheHosts) {
       schedule(host, schedules.data(), 4, &t, at);
       for (std::size_t i = 0; i < 4; ++i) {
         const float got = program.floats(std::to_string(i))[0];
-        EXPECT_TRUE(std::abs(got - want[i]) <= 1e-6f) << "schedule " << i << " at " << t << ": " << got << ' ' << want[i];
+        EXPECT_TRUE(std::abs(got - want[i]) <= 1e-6f)
+            << "schedule " << i << " at " << t << ": " << got << ' ' << want[i];
       }
       EXPECT_FLOAT_EQ(want[1], t <= 10 ? 1 : t >= 20 ? 3 : 2);
       EXPECT_NEAR(want[2], t >= 8 ? -1 : std::cos(3.14159265 * static_cast<double>(t) / 8), 1e-6);
@@ -182,7 +195,8 @@ TEST(SourceOps, NoGradientGoesIntoSources) {
   EXPECT_FALSE(g[2]);
 }
 
-// --- what survives a run ------------------------------------------------------------------------------------------------
+// --- what survives a run
+// ------------------------------------------------------------------------------------------------
 /// Both ways of running a program.
 const CompileOptions ways[] = {{.capture = true}, {.capture = false}, {.unplanned = true}};
 
@@ -238,8 +252,9 @@ TEST(Replay, PrologueIsItsParts) {
         options.latents = {{{4, 3}}, {{7}, true, -1, 1}};
         options.schedules = schedules;
         options.draws = {2, 5};
-        const PrologueResult p = prologue({graph.read(tick), graph.read(cursor), graph.read(statistics), graph.read(ring), graph.read(ring_tick)},
-                                          graph.read(pixels), labelled ? graph.read(classes) : Value(), options);
+        const PrologueResult p = prologue(
+            {graph.read(tick), graph.read(cursor), graph.read(statistics), graph.read(ring), graph.read(ring_tick)},
+            graph.read(pixels), labelled ? graph.read(classes) : Value(), options);
         graph.assign(tick, p.state.tick);
         graph.assign(cursor, p.state.cursor);
         graph.assign(ring, p.state.ring);
@@ -257,7 +272,9 @@ TEST(Replay, PrologueIsItsParts) {
           program.run();
           const HostBatch want = host_batch(data, 4 * t, 4, 9, 0.5f, 1);
           EXPECT_EQ(program.floats("x"), want.x);
-          if (labelled) { EXPECT_EQ(download<std::int32_t>(program, "labels"), want.labels); }
+          if (labelled) {
+            EXPECT_EQ(download<std::int32_t>(program, "labels"), want.labels);
+          }
           EXPECT_EQ(program.floats("z0"), host_normal(9, 2, t, 12));
           EXPECT_EQ(program.floats("z1"), host_uniform(9, 5, t, 7, -1, 1));
           EXPECT_NEAR(program.floats("lr")[0], static_cast<double>(t), 1e-6);
@@ -286,11 +303,13 @@ TEST(Replay, OptimiserStateCarriesOver) {
   const auto train = [](Device& device, const CompileOptions& way) {
     VariableStore store(device, 1);
     const Type flat{DType::float32, {32}};
-    Variable &w = store.variable("w", flat), &m = store.variable("m", flat), &v = store.variable("v", flat), &t = store.variable("t", {DType::float32, {}});
+    Variable &w = store.variable("w", flat), &m = store.variable("m", flat), &v = store.variable("v", flat),
+             &t = store.variable("t", {DType::float32, {}});
     Graph graph;
     const Value x = graph.read(w), target = iota(graph, flat, 0);
     const Value loss = sum(square(x - target));
-    const AdamState next = adam_step({x, graph.read(m), graph.read(v), graph.read(t), {}}, grad(loss, {x})[0], constant(graph, 0.5, {DType::float32, {}}), {});
+    const AdamState next = adam_step({x, graph.read(m), graph.read(v), graph.read(t), {}}, grad(loss, {x})[0],
+                                     constant(graph, 0.5, {DType::float32, {}}), {});
     graph.assign(w, next.w);
     graph.assign(m, next.m);
     graph.assign(v, next.v);

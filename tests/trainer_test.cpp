@@ -214,7 +214,7 @@ TEST(Trainer, GpuAgreesWithCpu) {
   };
   EXPECT_EQ(drawn(cpu), drawn(gpu));
 
-  const Dataset cpu_data(cpu, squares(200, 28)), gpu_data(gpu, squares(200, 28));
+  const Dataset cpu_data = load_dataset("fashion-mnist", cpu), gpu_data = load_dataset("fashion-mnist", gpu);
   const TrainerOptions options = trainer_options(preset("seed-dense"));
   Trainer on_cpu(cpu, cpu_data, options), on_gpu(gpu, gpu_data, options);
   const auto fresh_cpu = contents(on_cpu), fresh_gpu = contents(on_gpu);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ganforge/activation.h>
+#include <ganforge/adam.h>
 #include <ganforge/graph.h>
 #include <ganforge/objective.h>
 #include <ganforge/schedule.h>
@@ -169,6 +170,7 @@ struct AdamOptions {
   float lr = 1e-3f;  ///< where no schedule gives it
   float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
   float ema_decay = 0.0f;  ///< 0: no moving average
+  std::vector<AdamSegment> segments = {};  ///< at most max_adam_segments, in order
 };
 struct AdamState {
   Value w, m, v, t, ema;  ///< flat [n], t a float32 scalar; ema absent without one

@@ -121,7 +121,7 @@ bool parse(const Command& command, const std::vector<std::string>& words) {
   app.set_help_flag();
   app.allow_extras();
   bool wants_help = false, has_positional = false;
-  app.add_flag("-h,--help", wants_help);
+  app.add_flag("-h,--help", wants_help)->disable_flag_override();
   std::vector<std::string> known = {"--help"};
   std::vector<std::function<void()>> setters;
 
@@ -141,7 +141,7 @@ bool parse(const Command& command, const std::vector<std::string>& words) {
     for (const Flag& flag : group.flags) {
       known.push_back(flag.name);
       if (flag.value.empty())
-        app.add_flag_callback(flag.name, [set = add(flag.name, flag.set)] { set(""); });
+        app.add_flag_callback(flag.name, [set = add(flag.name, flag.set)] { set(""); })->disable_flag_override();
       else
         app.add_option_function<std::string>(flag.name, add(flag.name, flag.set))
             ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -156,6 +156,12 @@ bool parse(const Command& command, const std::vector<std::string>& words) {
   const std::string see = fmt::format("; see `ganforge {} --help`", command.name);
   try {
     app.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes them from the back
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string text = error.what();
+    const bool surplus = text.find("override") != std::string::npos;
+    std::string name = text.substr(0, text.find_first_of(": "));
+    if (!name.starts_with("-")) name = "--" + name;
+    throw UsageError(fmt::format("{} {}{}", name, surplus ? "takes no value" : "wants a value", see));
   } catch (const CLI::ParseError& error) {
     throw UsageError(error.what() + see);
   }
@@ -164,11 +170,11 @@ bool parse(const Command& command, const std::vector<std::string>& words) {
   const auto flag = std::ranges::find_if(unknown, [](const std::string& word) { return word.starts_with("-"); });
   if (flag != unknown.end())
     throw UsageError(fmt::format("unknown flag '{}'{}{}", *flag, did_you_mean_flag(*flag, known), see));
-  if (!unknown.empty()) throw UsageError(fmt::format("unexpected argument '{}'{}", unknown[0], see));
   if (command.positional && !has_positional)
     throw UsageError(
         fmt::format("{}: {} is missing ({}){}", command.name, command.positional->name, command.positional->help, see));
   for (const auto& set : setters) set();
+  if (!unknown.empty()) throw UsageError(fmt::format("unexpected argument '{}'{}", unknown[0], see));
   return true;
 }
 

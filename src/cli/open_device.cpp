@@ -13,7 +13,7 @@ FlagGroup device_flags(DeviceArguments& arguments) {
            {"--threads", "N", "threads of the CPU (default: all cores)", set_whole(arguments.threads, 1, 1024)}}};
 }
 
-Device open_device(const DeviceArguments& arguments) {
+Device open_device(const DeviceArguments& arguments, std::vector<std::string>& notices) {
   const int threads = static_cast<int>(arguments.threads.value_or(0));
   if (arguments.device == "cpu") return Device::cpu(threads);
   if (arguments.device == "cuda") {
@@ -25,8 +25,12 @@ Device open_device(const DeviceArguments& arguments) {
   }
   std::string why;
   Device device = Device::best(threads, &why);
-  if (!why.empty()) fmt::print(stderr, "ganforge: using the CPU: {}\n", why);
+  if (!why.empty()) notices.push_back("using the CPU: " + why);
   return device;
+}
+
+void print_notices(const std::vector<std::string>& notices) {
+  for (const std::string& notice : notices) fmt::print(stderr, "ganforge: {}\n", notice);
 }
 
 std::map<std::string, std::string> describe(Device& device) {

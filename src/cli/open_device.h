@@ -15,9 +15,12 @@ struct DeviceArguments {
 };
 FlagGroup device_flags(DeviceArguments& arguments);
 
-/// Says on stderr why `auto` ends on the CPU. Throws DeviceError, with a hint, if there is no GPU but one was asked
-/// for.
-Device open_device(const DeviceArguments& arguments);
+/// `notices` receives a line about why `auto` ends on the CPU. Throws DeviceError, with a hint, if there is no GPU but
+/// one was asked for.
+Device open_device(const DeviceArguments& arguments, std::vector<std::string>& notices);
+
+/// To stderr, once it is clear that the command will do its work: an error stands alone there.
+void print_notices(const std::vector<std::string>& notices);
 
 /// What the last bits of a result depend on: device, threads, isa.
 std::map<std::string, std::string> describe(Device& device);

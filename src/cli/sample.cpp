@@ -10,6 +10,9 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+#include <memory>
+
 namespace ganforge {
 namespace {
 
@@ -32,7 +35,6 @@ Setter set_image_path(std::string& to) {
 int sample(const SampleArguments& a) {
   std::vector<std::string> notices;
   const std::filesystem::path checkpoint = newest_checkpoint(*a.source, notices).path;
-  for (const std::string& notice : notices) fmt::print(stderr, "ganforge: {}\n", notice);
   const Metadata metadata = read_safetensors(checkpoint).metadata;
   const auto text = metadata.find("config");
   if (text == metadata.end())
@@ -43,10 +45,11 @@ int sample(const SampleArguments& a) {
   // Sampling needs no data set: the smallest that a step can be built on stands in.
   config.training.batch = 2;
   config.training.d_steps = 1;
-  Device device = open_device(a.device);
+  Device device = open_device(a.device, notices);
   const Dataset data(device, synthetic_data(config, 2));
   Trainer trainer(device, data, trainer_options(config));
   trainer.load(checkpoint);
+  print_notices(notices);
 
   const Samples samples = trainer.sample(a.n.value_or(64), static_cast<std::uint64_t>(a.seed.value_or(0)));
   if (a.out.ends_with(".png"))

@@ -6,7 +6,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <limits>
+#include <memory>
 
 namespace ganforge {
 namespace {
@@ -91,22 +94,24 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
   Config config = make_config(a, run ? &*run : nullptr);
   const std::string source = run ? run->config().string() : a.config.value_or("preset " + config.preset);
 
-  Device device = open_device(a.device);
-  const Dataset data = load_dataset(config.data, device);
+  HostDataset host = find_dataset(config.data);
+  std::vector<std::string> notices;
+  Device device = open_device(a.device, notices);
+  const Dataset data(device, std::move(host));
   const std::int64_t images_per_step = config.training.batch * config.training.d_steps;
   if (a.epochs) config.steps = (*a.epochs * data.count() + images_per_step - 1) / images_per_step;
   const std::unique_ptr<Trainer> trainer = make_trainer(device, data, config, source);
   if (a.dry_run) {
+    print_notices(notices);
     fmt::print("{}", describe_step(*trainer, data));
     return 0;
   }
 
   if (run) {
-    std::vector<std::string> notices;
     const Checkpoint checkpoint = newest_checkpoint(*a.resume, notices);
-    for (const std::string& notice : notices) fmt::print(stderr, "ganforge: {}\n", notice);
     TrainingRun training(config, *run, device, data, *trainer);
-    training.resume(checkpoint, words);
+    training.resume(checkpoint, words, notices);
+    print_notices(notices);
     fmt::print("{} from step {} on {}, to step {}\n", run->path().string(), trainer->step(), device.name(),
                config.steps);
     return training.finish(a.progress);
@@ -114,6 +119,7 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
   const RunFolder folder = RunFolder::create(a.out.value_or("runs"), run_name(a, config, data));
   TrainingRun training(config, folder, device, data, *trainer);
   training.begin(words);
+  print_notices(notices);
   fmt::print("{}: {} samples {}, batch {}, {} steps on {}\n", folder.path().string(), data.count(), data.sample().str(),
              config.training.batch, config.steps, device.name());
   return training.finish(a.progress);
@@ -145,7 +151,7 @@ Command train_command() {
       {"How",
        {{"--steps", "N", count("steps in total, those before --resume included", d.steps),
          set_whole(a->steps, 1, max_steps)},
-        {"--epochs", "N", "the same as passes over the data", set_whole(a->epochs, 1, 1'000'000)},
+        {"--epochs", "N", "the same in passes over the data", set_whole(a->epochs, 1, 1'000'000)},
         {"--batch", "N", count("real samples a step, and as many generated ones", d.training.batch),
          set_whole(a->batch, 1, 1'000'000)},
         {"--lr-g", "RATE", fmt::format("learning rate of the generator (default {})", d.training.generator_adam.lr),

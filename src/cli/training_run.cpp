@@ -15,6 +15,7 @@
 #include <csignal>
 #include <ctime>
 #include <fstream>
+#include <limits>
 
 namespace ganforge {
 namespace {
@@ -26,7 +27,8 @@ std::int64_t next_multiple(std::int64_t step, std::int64_t every) {
   return every > 0 ? step / every * every + every : std::numeric_limits<std::int64_t>::max();
 }
 
-std::string first_word(const std::string& path) {
+/// For a command that people copy.
+std::string shell_word(const std::string& path) {
   return path.find_first_of(" '\"$\\") == std::string::npos ? path : fmt::format("'{}'", path);
 }
 
@@ -54,7 +56,8 @@ void TrainingRun::begin(const std::vector<std::string>& arguments) {
   }
 }
 
-void TrainingRun::resume(const Checkpoint& checkpoint, const std::vector<std::string>& arguments) {
+void TrainingRun::resume(const Checkpoint& checkpoint, const std::vector<std::string>& arguments,
+                         std::vector<std::string>& notices) {
   std::map<std::string, std::string> metadata = trainer_.load(checkpoint.path);
   if (trainer_.step() > config_.steps)
     throw ConfigError(fmt::format("{} is at step {} already, past the {} steps that are wanted; give more --steps",
@@ -62,8 +65,8 @@ void TrainingRun::resume(const Checkpoint& checkpoint, const std::vector<std::st
   metrics_.emplace(folder_.metrics());
   for (const auto& [key, now] : describe(device_))
     if (metadata[key] != now)
-      fmt::print(stderr, "ganforge: {} was '{}' and is '{}' now: the last bits of the results may differ\n", key,
-                 metadata[key], now);
+      notices.push_back(
+          fmt::format("{} was '{}' and is '{}' now: the last bits of the results may differ", key, metadata[key], now));
   metrics_->cut_back(trainer_.step());
   folder_.cut_back(trainer_.step());
   if (to_toml(config_) != to_toml(load_config(folder_.config()))) write_atomically(folder_.config(), to_toml(config_));
@@ -118,7 +121,7 @@ int TrainingRun::finish(const std::string& progress) {
 
   if (const int signal = stop_signal()) {
     fmt::print("stopped after step {} and saved; go on with: ganforge train --resume {}\n", trainer_.step(),
-               first_word(folder_.path().string()));
+               shell_word(folder_.path().string()));
     return 128 + signal;
   }
   const double spent = seconds();

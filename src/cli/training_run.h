@@ -21,8 +21,9 @@ class TrainingRun {
 
   /// Writes what stands at the beginning of a run. If that fails the folder is removed.
   void begin(const std::vector<std::string>& arguments);
-  /// Loads a checkpoint and cuts the run back to it.
-  void resume(const Checkpoint& checkpoint, const std::vector<std::string>& arguments);
+  /// Loads a checkpoint and cuts the run back to it. `notices` receives a line for each reason why bits may differ.
+  void resume(const Checkpoint& checkpoint, const std::vector<std::string>& arguments,
+              std::vector<std::string>& notices);
   /// Trains to the configuration's steps. Returns the exit code.
   int finish(const std::string& progress);
 

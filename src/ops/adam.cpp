@@ -2,6 +2,7 @@
 #include "kernels/adam.h"
 #include "src/ops/support.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ganforge {
@@ -12,7 +13,9 @@ class AdamOp : public Op {
  public:
   explicit AdamOp(AdamOptions options) : o_(options) {}
   std::string describe() const override {
-    return fmt::format("adam beta1={} beta2={} eps={} ema_decay={}", o_.beta1, o_.beta2, o_.eps, o_.ema_decay);
+    std::string text = fmt::format("adam beta1={} beta2={} eps={} ema_decay={}", o_.beta1, o_.beta2, o_.eps, o_.ema_decay);
+    for (const AdamSegment& s : o_.segments) text += fmt::format(" to {}: lr×{} decay={}", s.end, s.lr_scale, s.decay);
+    return text;
   }
 
   Types infer(const Types& in) const override {
@@ -21,6 +24,13 @@ class AdamOp : public Op {
     require(in[0].shape.rank() == 1, fmt::format("a flat buffer wanted, got {}", in[0].shape.str()));
     for (std::size_t i : {1u, 2u, 3u}) require(in[i] == in[0], fmt::format("w is {}, another buffer {}", in[0].str(), in[i].str()));
     require(in[4].shape.rank() == 0 && in[5].shape.rank() == 0, "t and lr must be scalars");
+    require(o_.segments.size() <= max_adam_segments, fmt::format("at most {} segments, got {}", max_adam_segments, o_.segments.size()));
+    std::int64_t end = 0;
+    for (const AdamSegment& s : o_.segments) {
+      require(s.end > end && s.end <= in[0].shape[0] && s.end % 16 == 0,
+              fmt::format("segment ends must rise by multiples of 16 up to {}, got {} after {}", in[0].shape[0], s.end, end));
+      end = s.end;
+    }
     Types out = {in[0], in[0], in[0], in[4]};
     if (in.size() > 6) {
       require(in[6] == in[0], fmt::format("w is {}, ema {}", in[0].str(), in[6].str()));
@@ -35,7 +45,9 @@ class AdamOp : public Op {
     const Value m = in[2] * beta1 + g * (1 - beta1);
     const Value v = in[3] * beta2 + square(g) * (1 - beta2);
     const auto correction = [&](double beta) { return affine(exp(t * std::log(beta)), -1, 1); };  // 1 − βᵗ
-    const Value step = div(beta1 > 0 ? div(m, correction(beta1)) : m, sqrt(div(v, correction(beta2))) + static_cast<double>(o_.eps));
+    Value step = div(beta1 > 0 ? div(m, correction(beta1)) : m, sqrt(div(v, correction(beta2))) + static_cast<double>(o_.eps));
+    if (!o_.segments.empty())
+      step = by_segment(w, &AdamSegment::lr_scale, 1) * (step + by_segment(w, &AdamSegment::decay, 0) * w);
     const Value new_w = w - lr * step;
     Values out = {new_w, m, v, t};
     if (in.size() > 6) {
@@ -75,6 +87,8 @@ class AdamOp : public Op {
       a.eps = o.eps;
       a.ema_decay = o.ema_decay;
       a.n = n;
+      a.segments = static_cast<int>(o.segments.size());
+      std::ranges::copy(o.segments, a.segment);
       a.ticket = static_cast<unsigned*>(call.persistent);
       adam(stream, a);
     });
@@ -88,6 +102,19 @@ class AdamOp : public Op {
   }
 
  private:
+  /// One setting of the segments, spread over the elements.
+  Value by_segment(Value w, float AdamSegment::* member, double behind) const {
+    Values pieces;
+    std::int64_t begin = 0;
+    const auto piece = [&](std::int64_t end, double value) {
+      if (end > begin) pieces.push_back(constant(w.graph(), value, {w.type().dtype, {end - begin}}));
+      begin = end;
+    };
+    for (const AdamSegment& s : o_.segments) piece(s.end, static_cast<double>(s.*member));
+    piece(w.shape()[0], behind);
+    return concat(pieces, 0);
+  }
+
   AdamOptions o_;
 };
 
