@@ -12,8 +12,8 @@ namespace ganforge {
 ///   w' = w − lr · (m'/(1−β₁^t')) / (√(v'/(1−β₂^t')) + eps)
 ///   ema' = ema_decay · ema + (1 − ema_decay) · w'        (ema null: none)
 ///
-/// Outputs may be the memory of their inputs (w' on w, …, t' on t). t is a float32 step count and lr a float32 scalar, both
-/// on the device. n is the number of elements of each buffer (a multiple of 16; buffers start on 64 bytes).
+/// Outputs may be the memory of their inputs (w' on w, …, t' on t). t is a float32 step count and lr a float32 scalar,
+/// both on the device. n is the number of elements of each buffer (a multiple of 16; buffers start on 64 bytes).
 struct AdamArgs {
   const float *w, *g, *m, *v, *ema;
   float *new_w, *new_m, *new_v, *new_ema;

@@ -43,8 +43,8 @@ void batch_norm(const CudaStream&, const BatchNormArgs& args);
 ///   dz = dy ⊙ act′(y);  dβ = Σ dz;  dγ = Σ dz·x̂ (both over all groups);
 ///   dx = γ/√(var+eps) · (dz − Σ_group dz / rows − x̂ · Σ_group dz·x̂ / rows) ⊙ input_act′(x)
 ///
-/// `input_act` is the activation whose output x is (none: no mask). y may be null if act is none. dx may be dy's memory.
-/// dgamma, dbeta may not alias anything. workspace and tickets as above, of the same sizes.
+/// `input_act` is the activation whose output x is (none: no mask). y may be null if act is none. dx may be dy's
+/// memory. dgamma, dbeta may not alias anything. workspace and tickets as above, of the same sizes.
 struct BatchNormGradArgs {
   const float* dy;
   const float* x;

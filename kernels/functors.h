@@ -1,5 +1,5 @@
-// The scalar functions of the elementwise primitives, shared by both backends. To add one: write it here, put it into the
-// variant, give it a gradient in src/ops/map.cpp and a builder in ops.h.
+// The scalar functions of the elementwise primitives, shared by both backends. To add one: write it here, put it into
+// the variant, give it a gradient in src/ops/map.cpp and a builder in ops.h.
 //
 // `name` and `parameters` (in order, at most two) describe a functor; `gradient` is its rule's business.
 #pragma once
@@ -50,8 +50,8 @@ struct Equal { static constexpr auto name = "equal"; template <class T> GANFORGE
 struct Select { template <class T> GANFORGE_HD T operator()(T c, T x, T y) const { return c != T(0) ? x : y; } };
 // clang-format on
 
-using Unary = std::variant<Neg, Abs, Exp, Log, Sqrt, Recip, Square, Tanh, Sigmoid, Softplus, Sin, Cos, Floor, Sign, IsFinite,
-                           LeakyRelu, LeakySlope, Pow, Affine, Clamp>;
+using Unary = std::variant<Neg, Abs, Exp, Log, Sqrt, Recip, Square, Tanh, Sigmoid, Softplus, Sin, Cos, Floor, Sign,
+                           IsFinite, LeakyRelu, LeakySlope, Pow, Affine, Clamp>;
 using Binary = std::variant<Add, Sub, Mul, Div, Min, Max, Less, Equal>;
 
 }  // namespace ganforge

@@ -16,9 +16,9 @@ namespace ganforge {
 /// d_real, d_fake: mean of σ(logit) over a half (least_squares: of the logit itself).
 /// accuracy: share of the 2n logits on their side of the border (logit > 0; least_squares: > ½).
 struct DiscriminatorLossArgs {
-  const float* logits;  // [2n]
-  float* loss;          // scalar
-  float* dlogits;       // [2n]: d loss / d logits
+  const float* logits;                // [2n]
+  float* loss;                        // scalar
+  float* dlogits;                     // [2n]: d loss / d logits
   float *d_real, *d_fake, *accuracy;  // scalars
   std::int64_t n;
   Objective objective;

@@ -14,7 +14,8 @@
 //   #endif
 //
 // Everything else in such a file has internal linkage and uses no inline function of the standard library: the linker
-// keeps one copy of those for the whole program, and it must not be one with AVX-512 in it. A test looks at the symbols.
+// keeps one copy of those for the whole program, and it must not be one with AVX-512 in it. A test looks at the
+// symbols.
 #pragma once
 
 #include <ganforge/stream.h>

@@ -12,8 +12,9 @@
 
 namespace ganforge {
 
-/// How up to three operands of shape ≤ the output's are read: element strides per output axis, zero where the operand is
-/// broadcast. Adjacent axes that all operands walk alike are merged; the innermost axis is last. Built once, on the host.
+/// How up to three operands of shape ≤ the output's are read: element strides per output axis, zero where the operand
+/// is broadcast. Adjacent axes that all operands walk alike are merged; the innermost axis is last. Built once, on the
+/// host.
 struct BroadcastPlan {
   int rank = 0;
   std::array<std::int64_t, Shape::max_rank> extent{};
@@ -31,12 +32,14 @@ void map(const CudaStream& stream, const Unary& f, const float* x, float* y, std
 /// z = f(x, y) with broadcasting. z may be the memory of an operand that is not broadcast.
 template <class T>
 void map(const CpuStream& stream, const Binary& f, const BroadcastPlan& plan, const T* x, const T* y, T* z);
-void map(const CudaStream& stream, const Binary& f, const BroadcastPlan& plan, const float* x, const float* y, float* z);
+void map(const CudaStream& stream, const Binary& f, const BroadcastPlan& plan, const float* x, const float* y,
+         float* z);
 
 /// z = c ≠ 0 ? x : y with broadcasting.
 template <class T>
 void select(const CpuStream& stream, const BroadcastPlan& plan, const T* c, const T* x, const T* y, T* z);
-void select(const CudaStream& stream, const BroadcastPlan& plan, const float* c, const float* x, const float* y, float* z);
+void select(const CudaStream& stream, const BroadcastPlan& plan, const float* c, const float* x, const float* y,
+            float* z);
 
 /// z = (x == y) as float32, for int32 operands (class labels), with broadcasting.
 void equal(const CpuStream& stream, const BroadcastPlan& plan, const std::int32_t* x, const std::int32_t* y, float* z);

@@ -1,4 +1,5 @@
-// Batched matrix product by the vendor's GEMM: OpenBLAS on the CPU (float32, float64), cuBLASLt on CUDA (float32, exact FP32).
+// Batched matrix product by the vendor's GEMM: OpenBLAS on the CPU (float32, float64), cuBLASLt on CUDA (float32, exact
+// FP32).
 #pragma once
 
 #include <ganforge/stream.h>
@@ -7,8 +8,9 @@
 
 namespace ganforge {
 
-/// c[i] = op(a[i])·op(b[i]) for i < batch: op(a) [m, k], op(b) [k, n], c [m, n], all row-major and dense, one after another.
-/// transpose_a: a[i] is stored [k, m]; transpose_b: b[i] is stored [n, k]. A batch stride of zero repeats an operand.
+/// c[i] = op(a[i])·op(b[i]) for i < batch: op(a) [m, k], op(b) [k, n], c [m, n], all row-major and dense, one after
+/// another. transpose_a: a[i] is stored [k, m]; transpose_b: b[i] is stored [n, k]. A batch stride of zero repeats an
+/// operand.
 struct MatmulShape {
   std::int64_t batch = 1, m, n, k;
   bool transpose_a = false, transpose_b = false;

@@ -1,5 +1,5 @@
-// Moves: permuting, slicing, padding, broadcasting and concatenating are all one strided copy. Elements are opaque words of
-// 1, 4 or 8 bytes.
+// Moves: permuting, slicing, padding, broadcasting and concatenating are all one strided copy. Elements are opaque
+// words of 1, 4 or 8 bytes.
 #pragma once
 
 #include <ganforge/shape.h>
@@ -10,8 +10,8 @@
 
 namespace ganforge {
 
-/// y[y_offset + Σ i·y_stride] = x[x_offset + Σ i·x_stride] for every index i below extent. Strides and offsets in elements; an
-/// x_stride of zero broadcasts. Adjacent axes that both sides walk alike should be merged (`merge`) first.
+/// y[y_offset + Σ i·y_stride] = x[x_offset + Σ i·x_stride] for every index i below extent. Strides and offsets in
+/// elements; an x_stride of zero broadcasts. Adjacent axes that both sides walk alike should be merged (`merge`) first.
 struct CopyPlan {
   int rank = 0;
   std::array<std::int64_t, Shape::max_rank> extent{}, x_stride{}, y_stride{};
@@ -19,8 +19,8 @@ struct CopyPlan {
   std::int64_t elements = 0;
 };
 CopyPlan merge(const CopyPlan& plan);
-/// The axis along which x is contiguous, if that is not the last one and y is contiguous along the last: the copy transposes
-/// the two, which is done in square tiles. −1 if it does not, or one of them is too short for tiles to pay.
+/// The axis along which x is contiguous, if that is not the last one and y is contiguous along the last: the copy
+/// transposes the two, which is done in square tiles. −1 if it does not, or one of them is too short for tiles to pay.
 int transposed_axis(const CopyPlan& plan);
 void strided_copy(const CpuStream& stream, const CopyPlan& plan, std::size_t element_bytes, const void* x, void* y);
 void strided_copy(const CudaStream& stream, const CopyPlan& plan, std::size_t element_bytes, const void* x, void* y);

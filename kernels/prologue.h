@@ -15,8 +15,8 @@ inline constexpr int max_latents = 4;
 /// A latent input of `elements` numbers, drawn as in random.h with purpose_noise and this draw number.
 struct Latent {
   enum class Kind { normal, uniform };
-  Kind kind;             // normal: N(0, 1);  uniform: [low, high)
-  float low, high;       // uniform alone
+  Kind kind;        // normal: N(0, 1);  uniform: [low, high)
+  float low, high;  // uniform alone
   std::uint32_t draw;
   std::int64_t elements;
   float* z;
@@ -28,8 +28,8 @@ struct Latent {
 ///      (so the row of tick t holds what the t-th updating run reported);
 ///   2. evaluates the schedules at t;  3. draws the latents at t;  4. draws the batch (random.h) at *cursor;
 ///   5. new_tick = t + 1, new_cursor = cursor + batch.rows.
-/// new_tick, new_cursor, new_ring, new_ring_tick may be the memory of their inputs, and are in practice; where new_ring is
-/// not ring, all its rows are copied.
+/// new_tick, new_cursor, new_ring, new_ring_tick may be the memory of their inputs, and are in practice; where new_ring
+/// is not ring, all its rows are copied.
 struct PrologueArgs {
   const std::int64_t* tick;
   std::int64_t* new_tick;
@@ -46,7 +46,7 @@ struct PrologueArgs {
   Latent latent[max_latents];
   DrawBatchArgs batch;  // batch.rows == 0: no data; batch.ticket unused
   std::uint64_t seed;
-  unsigned* ticket;                // CUDA: one counter, zero before the first launch; the kernel leaves it zero
+  unsigned* ticket;  // CUDA: one counter, zero before the first launch; the kernel leaves it zero
 };
 void prologue(const CpuStream& stream, const PrologueArgs& args);
 void prologue(const CudaStream& stream, const PrologueArgs& args);

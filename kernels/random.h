@@ -31,10 +31,11 @@ void normal(const CpuStream& stream, const Draw& draw, const std::int64_t* tick,
 void normal(const CudaStream& stream, const Draw& draw, const std::int64_t* tick, float mean, float stddev, float* y,
             std::int64_t n);
 
-/// Draws `rows` samples without replacement: row i is sample π_e(p mod count) with p = cursor + i, epoch e = p / count, and
-/// π_e the Feistel permutation of [0, count) keyed by (seed, e) (cycle walking). An epoch draws every sample once.
+/// Draws `rows` samples without replacement: row i is sample π_e(p mod count) with p = cursor + i, epoch e = p / count,
+/// and π_e the Feistel permutation of [0, count) keyed by (seed, e) (cycle walking). An epoch draws every sample once.
 ///   data [count, sample] uint8, labels [count] int32 or null, cursor int64 scalar on the device
-///   →  x [rows, sample] = data · scale + shift (float32), y [rows] int32 (null if labels is), new_cursor = cursor + rows
+///   →  x [rows, sample] = data · scale + shift (float32), y [rows] int32 (null if labels is), new_cursor = cursor +
+///   rows
 /// new_cursor may be cursor's memory. ticket: as in Adam.
 struct DrawBatchArgs {
   const std::uint8_t* data;
@@ -53,7 +54,9 @@ void draw_batch(const CudaStream& stream, const DrawBatchArgs& args);
 
 inline constexpr int max_schedules = 8;
 /// *values[i] = schedules[i] at *tick, for i < count (`schedules` and the array `values` are host memory).
-void schedule(const CpuStream& stream, const Schedule* schedules, int count, const std::int64_t* tick, float* const* values);
-void schedule(const CudaStream& stream, const Schedule* schedules, int count, const std::int64_t* tick, float* const* values);
+void schedule(const CpuStream& stream, const Schedule* schedules, int count, const std::int64_t* tick,
+              float* const* values);
+void schedule(const CudaStream& stream, const Schedule* schedules, int count, const std::int64_t* tick,
+              float* const* values);
 
 }  // namespace ganforge

@@ -23,7 +23,8 @@ struct ReducePlan {
 /// `reduce[a]` says whether axis a of x is reduced.
 ReducePlan reduce_plan(const Shape& x, std::span<const bool> reduce);
 
-/// y [kept] = Σ x over the reduced axes. float32 sums are pairwise or blocked, so that 10⁶ terms lose no more than a few ulp.
+/// y [kept] = Σ x over the reduced axes. float32 sums are pairwise or blocked, so that 10⁶ terms lose no more than a
+/// few ulp.
 template <class T>
 void sum(const CpuStream& stream, const ReducePlan& plan, const T* x, T* y);
 void sum(const CudaStream& stream, const ReducePlan& plan, const float* x, float* y);

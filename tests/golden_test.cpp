@@ -1,4 +1,5 @@
-// Ten steps of the dense GAN against PyTorch: golden/seed_dense_golden.py made the file and says how its inputs are rebuilt.
+// Ten steps of the dense GAN against PyTorch: golden/seed_dense_golden.py made the file and says how its inputs are
+// rebuilt.
 #include "tests/devices.h"
 
 #include <ganforge/ganforge.h>
@@ -20,7 +21,9 @@ std::uint64_t hashed(std::uint64_t stream, std::uint64_t i) {
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
   return x ^ (x >> 31);
 }
-double u(std::uint64_t stream, std::uint64_t i) { return static_cast<double>(hashed(stream, i) >> 40) / 8388608.0 - 1; }
+double u(std::uint64_t stream, std::uint64_t i) {
+  return static_cast<double>(hashed(stream, i) >> 40) / 8388608.0 - 1;
+}
 
 std::vector<float> latents(int step) {
   std::vector<float> z;
@@ -32,7 +35,9 @@ std::vector<float> images(int step) {
   std::vector<float> x;
   for (int i = 0; i < batch * pixels; ++i) {
     const auto shift = static_cast<std::uint64_t>(56 + i % pixels * 5 / pixels);
-    x.push_back(static_cast<float>(hashed(200, static_cast<std::uint64_t>(step * batch * pixels + i)) >> shift) / 127.5f - 1.0f);
+    x.push_back(static_cast<float>(hashed(200, static_cast<std::uint64_t>(step * batch * pixels + i)) >> shift) /
+                    127.5f -
+                1.0f);
   }
   return x;
 }
@@ -44,7 +49,7 @@ void set_weights(VariableStore& store, Network& network, std::uint64_t& k) {
     float* w = flat.data() + p.offset;
     const double limit = p.shape.rank() == 2 ? std::sqrt(6.0 / static_cast<double>(p.shape[0] + p.shape[1])) : 0;
     for (std::int64_t i = 0; i < p.shape.elements(); ++i)
-      w[i] = p.shape.rank() == 2        ? static_cast<float>(limit * u(k, static_cast<std::uint64_t>(i)))
+      w[i] = p.shape.rank() == 2         ? static_cast<float>(limit * u(k, static_cast<std::uint64_t>(i)))
              : p.name.ends_with("gamma") ? 1.0f
                                          : 0.0f;
     ++k;
@@ -73,7 +78,8 @@ std::vector<float> tensor(VariableStore& store, Network& network, const std::str
 void compare(VariableStore& store, Network& g, Network& d, const nlohmann::json& want, const std::string& when) {
   for (const auto& [key, value] : want.items()) {
     const auto first = key.find('.'), second = key.find('.', first + 1);
-    const std::vector<float> w = tensor(store, key[0] == 'g' ? g : d, key.substr(first + 1, second - first - 1), key.substr(second + 1));
+    const std::vector<float> w =
+        tensor(store, key[0] == 'g' ? g : d, key.substr(first + 1, second - first - 1), key.substr(second + 1));
     ASSERT_FALSE(w.empty()) << key;
     double norm = 0, probe = 0;
     for (std::size_t i = 0; i < w.size(); ++i) {
@@ -82,7 +88,8 @@ void compare(VariableStore& store, Network& g, Network& d, const nlohmann::json&
     }
     norm = std::sqrt(norm);
     const double golden = value["norm"];
-    EXPECT_LE(std::abs(norm - golden), 1e-5 * golden) << when << ", " << key << ": norm " << norm << ", PyTorch's " << golden;
+    EXPECT_LE(std::abs(norm - golden), 1e-5 * golden)
+        << when << ", " << key << ": norm " << norm << ", PyTorch's " << golden;
     EXPECT_LE(std::abs(probe - value["probe"].get<double>()), 2e-5 * golden + 1e-7) << when << ", " << key << ": probe";
   }
 }
@@ -94,7 +101,9 @@ TEST(Golden, SeedDenseTrainsAsInPyTorch) {
   for (Device& device : devices()) {
     SCOPED_TRACE(device.name());
     VariableStore store(device, 1);
-    Network g(store, "generator", Sequential{Linear{128}, LeakyReLU{0.2f}, BatchNorm{}, Linear{128}, LeakyReLU{0.2f}, BatchNorm{}, Linear{784}, Tanh{}},
+    Network g(store, "generator",
+              Sequential{Linear{128}, LeakyReLU{0.2f}, BatchNorm{}, Linear{128}, LeakyReLU{0.2f}, BatchNorm{},
+                         Linear{784}, Tanh{}},
               {batch, latent});
     Network d(store, "discriminator", Sequential{Linear{128}, LeakyReLU{0.2f}, Linear{1}}, {batch, pixels});
     std::uint64_t k = 0;
@@ -104,9 +113,11 @@ TEST(Golden, SeedDenseTrainsAsInPyTorch) {
     const AdamOptions options{.lr = 1e-3f, .beta1 = 0.5f, .beta2 = 0.999f, .eps = 1e-7f};
     Graph graph;
     Context context(graph, store, Mode::training);
-    const Value real = graph.input("real", {DType::float32, {batch, pixels}}), z = graph.input("z", {DType::float32, {batch, latent}});
+    const Value real = graph.input("real", {DType::float32, {batch, pixels}}),
+                z = graph.input("z", {DType::float32, {batch, latent}});
     const Value fake = g(context, z);
-    const DiscriminatorLoss d_loss = discriminator_loss(d(context.groups(2), concat({real, fake}, 0)), Objective::non_saturating);
+    const DiscriminatorLoss d_loss =
+        discriminator_loss(d(context.groups(2), concat({real, fake}, 0)), Objective::non_saturating);
     adam(context, d, grad(d_loss.loss, d.parameters(context)), options);
     const Value g_loss = generator_loss(d(context, fake), Objective::non_saturating);
     adam(context, g, grad(g_loss, g.parameters(context)), options);

@@ -104,7 +104,7 @@ TEST(Graph, DifferentAttributesAreDifferentNodes) {
       {"linear", [&] { return Values{linear(x, x, row), linear(x, x, {}), linear(x, x, row, leaky), linear(x, x, row, relu_act), linear(x, x, row, tanh_act), linear(x, x, row, sigmoid_act)}; }},
       {"linear_input_grad", [&] { return Values{linear_input_grad(x, x), linear_input_grad(x, x, x, leaky), linear_input_grad(x, x, x, relu_act), linear_input_grad(x, x, x, tanh_act), linear_input_grad(x, x, x, sigmoid_act)}; }},
       {"batch_norm", [&] { return Values{norm({}), norm({.eps = 1}), norm({.momentum = 0.5f}), norm({.groups = 2}), norm({.activation = leaky}), norm({.activation = relu_act}), norm({.activation = tanh_act})}; }},
-      {"batch_norm_grad", [&] { return Values{norm_grad({}), norm_grad({.eps = 1}), norm_grad({.groups = 2}), norm_grad({.activation = leaky}), norm_grad({.activation = tanh_act})}; }},
+      {"batch_norm_grad", [&] { return Values{norm_grad({}), norm_grad({.eps = 1}), norm_grad({.groups = 2}), norm_grad({.activation = leaky}), norm_grad({.activation = tanh_act}), act_grad(norm_grad({}), x, leaky), act_grad(norm_grad({}), x, relu_act), act_grad(norm_grad({}), x, tanh_act)}; }},
       {"batch_norm_inference", [&] { return Values{batch_norm_inference(x, row, row, row, row, 1e-3f), batch_norm_inference(x, row, row, row, row, 1e-5f), batch_norm_inference(x, row, row, row, row, 1e-3f, tanh_act)}; }},
       {"discriminator_loss", [&] { return Values{discriminator_loss(row, Objective::non_saturating).loss, discriminator_loss(row, Objective::saturating).loss, discriminator_loss(row, Objective::least_squares).loss, discriminator_loss(row, Objective::non_saturating, 0.9f).loss}; }},
       {"generator_loss", [&] { return Values{generator_loss(row, Objective::non_saturating), generator_loss(row, Objective::saturating), generator_loss(row, Objective::least_squares)}; }},
@@ -185,6 +185,22 @@ TEST(Graph, ShapeErrorsBeginWithTheScope) {
         << "case " << i << ": " << message_of(wrong[i]);
   }
   EXPECT_EQ(message_of(wrong[0]), "discriminator/3_linear: linear bias=0 act=none: x has 4 features, w takes 6");
+}
+
+TEST(Graph, ActGradBecomesAnEpilogue) {
+  Graph graph;
+  const Activation leaky{Activation::Kind::leaky_relu, 0.2f}, tanh_act{Activation::Kind::tanh};
+  const Value dz = graph.input("dz", f32({4, 3})), w = graph.input("w", f32({3, 5})), y = graph.input("y", f32({4, 5}));
+  const Value row = graph.input("row", f32({5}));
+  const Value dx = linear_input_grad(dz, w);
+  EXPECT_EQ(act_grad(dx, y, leaky), linear_input_grad(dz, w, y, leaky));
+  const auto op_of = [&](Value value) { return graph.node(value.node()).op->describe(); };
+  const Value masked = act_grad(act_grad(dx, y, leaky), y, tanh_act);
+  EXPECT_EQ(op_of(masked), "mul") << "it has an epilogue already";
+
+  const Value norm_dx = grad({batch_norm(y, row, row, row, row, {}).y}, {dx}, {y})[0];
+  EXPECT_TRUE(op_of(act_grad(norm_dx, y, tanh_act)).ends_with("input_act=tanh"));
+  EXPECT_EQ(op_of(act_grad(norm_dx, tanh(y), leaky)), "mul") << "of another value than its input";
 }
 
 TEST(Graph, OperandsMustBeOfTheGraph) {

@@ -339,6 +339,8 @@ void add_losses(std::vector<OpCase>& rows) {
   const auto d_loss = [](Objective objective, float target) {
     return [=](const Values& in) { const auto r = discriminator_loss(in[0], objective, target); return Values{r.loss, r.d_real, r.d_fake, r.accuracy}; };
   };
+  // Logits are multiples of ½.
+  const auto on_border = [d_loss](Objective objective) { return [=](const Values& in) { return d_loss(objective, 1)({floor(in[0] * 2.0) / 2.0}); }; };
   const auto g_loss = [](Objective objective) { return [=](const Values& in) { return Values{generator_loss(in[0], objective)}; }; };
   const Options halves = fused_bad(Inputs{f32(7)}, Inputs{f32(0)}, Inputs{i32({4}, 0, 1)}), any = fused_bad(Inputs{f32(0)}, Inputs{i32({4}, 0, 1)});
   const Input logits = f32().in(-4, 4);
@@ -350,6 +352,8 @@ void add_losses(std::vector<OpCase>& rows) {
     {"discriminator_loss saturating, smooth", of({258}), d_loss(Objective::saturating, 0.7f), halves},
     {"discriminator_loss least_squares", of({18}), d_loss(Objective::least_squares, 1), halves},
     {"discriminator_loss least_squares, smooth", of({34, 3, 3, 1}), d_loss(Objective::least_squares, 0.9f), halves},
+    {"discriminator_loss non_saturating, on the border", of({34}), on_border(Objective::non_saturating), {.kernel = true, .differentiable = false}},
+    {"discriminator_loss least_squares, on the border", of({34}), on_border(Objective::least_squares), {.kernel = true, .differentiable = false}},
     {"generator_loss non_saturating", of({17}), g_loss(Objective::non_saturating), any},
     {"generator_loss saturating", of({129, 1}), g_loss(Objective::saturating), any},
     {"generator_loss least_squares", of({1}), g_loss(Objective::least_squares), any},

@@ -178,7 +178,7 @@ TEST(Plan, VariablesThatAreNotAssignedStayAsTheyAre) {
   Builder b;
   const int a = b.variable(128);
   const int y = b.in_place(b.stored(a));
-  b.output(y);
+  b.output(b.step({y}, 64));
   EXPECT_EQ(place_of(plan_and_run(b.problem), y).memory, Memory::arena);
 }
 

@@ -37,7 +37,8 @@ TrainerOptions small_options() {
 
 std::vector<Stats> train(Trainer& trainer, std::int64_t steps, std::int64_t every = 1) {
   std::vector<Stats> all;
-  trainer.run(steps, [&](const Stats& s) { all.push_back(s); }, every);
+  trainer.run(
+      steps, [&](const Stats& s) { all.push_back(s); }, every);
   return all;
 }
 
@@ -51,8 +52,8 @@ std::map<std::string, std::vector<std::byte>> contents(Trainer& trainer) {
 }
 
 bool same(const Stats& a, const Stats& b) {
-  return a.step == b.step && a.images == b.images && a.d_loss == b.d_loss && a.g_loss == b.g_loss && a.d_real == b.d_real &&
-         a.d_fake == b.d_fake && a.d_accuracy == b.d_accuracy;
+  return a.step == b.step && a.images == b.images && a.d_loss == b.d_loss && a.g_loss == b.g_loss &&
+         a.d_real == b.d_real && a.d_fake == b.d_fake && a.d_accuracy == b.d_accuracy;
 }
 
 TEST(Trainer, StartsAtTheKnownLossAndReportsEveryStepOnce) {
@@ -200,7 +201,9 @@ TEST(Trainer, GpuAgreesWithCpu) {
     VariableStore store(device, 3);
     Graph graph;
     Context context(graph, store, Mode::training);
-    const Drawn d = draw(context, data, {.rows = 32, .latents = {LatentSpec(Shape{32, 100}), LatentSpec(Shape{32, 5}, true, -1, 1)}, .schedules = {}});
+    const Drawn d = draw(
+        context, data,
+        {.rows = 32, .latents = {LatentSpec(Shape{32, 100}), LatentSpec(Shape{32, 5}, true, -1, 1)}, .schedules = {}});
     graph.output("real", d.real);
     graph.output("z", d.latents[0]);
     graph.output("u", d.latents[1]);

@@ -100,8 +100,8 @@ class Device {
   std::unique_ptr<CudaBackend> cuda_;  // null on the CPU
 };
 
-/// The instruction set the CPU kernels use: the best that the processor has, or what GANFORGE_ISA=baseline|avx2|avx512 in
-/// the environment asks for. Throws DeviceError if the processor lacks that.
+/// The instruction set the CPU kernels use: the best that the processor has, or what GANFORGE_ISA=baseline|avx2|avx512
+/// in the environment asks for. Throws DeviceError if the processor lacks that.
 Isa detect_isa();
 const char* name_of(Isa isa);
 

@@ -16,7 +16,8 @@
 
 namespace ganforge {
 
-// --- the data and noise of a step -------------------------------------------------------------------------------------
+// --- the data and noise of a step
+// -------------------------------------------------------------------------------------
 
 /// What a step draws.
 struct DrawOptions {
@@ -33,7 +34,8 @@ struct Drawn {
 /// The prologue of an updating program: call it once, first. Advances the tick and the data cursor of the store.
 Drawn draw(Context& context, const Dataset& data, const DrawOptions& options);
 
-// --- training ---------------------------------------------------------------------------------------------------------
+// --- training
+// ---------------------------------------------------------------------------------------------------------
 
 /// What a training run is made of; every value has the default of a Keras tutorial.
 struct TrainerOptions {
@@ -45,7 +47,7 @@ struct TrainerOptions {
   int d_steps = 1;           ///< discriminator updates a step
   AdamOptions generator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
   AdamOptions discriminator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
-  float ema_decay = 0;  ///< moving average of the generator's weights; 0: none
+  float ema_decay = 0;       ///< moving average of the generator's weights; 0: none
   float low = -1, high = 1;  ///< the generator's range: data bytes 0…255 are mapped to it
   std::uint64_t seed = 1;
 };
@@ -71,8 +73,8 @@ void write_png(const std::filesystem::path& path, const Samples& samples);
 /// Trains a generator against a discriminator. Both updates of a step, its data and its noise are one program.
 class Trainer {
  public:
-  /// Throws ShapeError if the models do not fit the data, ConfigError for options out of range, DeviceError when memory runs
-  /// out (with the batch that would fit). `device` and `data` must outlive the trainer.
+  /// Throws ShapeError if the models do not fit the data, ConfigError for options out of range, DeviceError when memory
+  /// runs out (with the batch that would fit). `device` and `data` must outlive the trainer.
   Trainer(Device& device, const Dataset& data, TrainerOptions options);
 
   /// `steps` more steps. `callback` receives what every `every`-th step reported, a little after the step ran.
@@ -82,13 +84,14 @@ class Trainer {
   /// Number of steps done since initialisation.
   std::int64_t step() const { return step_; }
 
-  /// n samples from latents that depend on `seed` and the sample's number alone; running statistics, and the moving average of
-  /// the weights if there is one.
+  /// n samples from latents that depend on `seed` and the sample's number alone; running statistics, and the moving
+  /// average of the weights if there is one.
   Samples sample(std::int64_t n, std::uint64_t seed = 0);
 
   /// Everything that training continues from, in one safetensors file, written atomically.
   void save(const std::filesystem::path& path, std::map<std::string, std::string> metadata = {});
-  /// Continues from a checkpoint and returns its metadata. Throws FormatError if the file is damaged or of another model.
+  /// Continues from a checkpoint and returns its metadata. Throws FormatError if the file is damaged or of another
+  /// model.
   std::map<std::string, std::string> load(const std::filesystem::path& path);
 
   Network& generator() { return *generator_; }
@@ -115,7 +118,8 @@ class Trainer {
   std::int64_t step_ = 0, reported_ = 0;
 };
 
-// --- configuration ----------------------------------------------------------------------------------------------------
+// --- configuration
+// ----------------------------------------------------------------------------------------------------
 
 /// Everything that a run of the program depends on: what config.toml holds.
 struct Config {
@@ -128,8 +132,8 @@ struct Config {
   Sequential generator, discriminator;
   TrainerOptions training;  ///< but for the models
 };
-/// The options with the configuration's models; the range of the data follows the generator's output activation: [0, 1] for
-/// sigmoid, else [−1, 1].
+/// The options with the configuration's models; the range of the data follows the generator's output activation: [0, 1]
+/// for sigmoid, else [−1, 1].
 TrainerOptions trainer_options(const Config& config);
 
 /// Throws ConfigError if a value is out of range; the message names its key.

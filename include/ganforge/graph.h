@@ -46,19 +46,24 @@ using Values = std::vector<Value>;
 /// What a kernel is called with: one node's memory.
 struct Call {
   const void* plan = nullptr;  ///< Kernel::plan of this node
-  std::span<void* const> in, out;
+  std::span<void*const> in, out;
   void* workspace = nullptr;   ///< Kernel::workspace bytes of any content
   void* persistent = nullptr;  ///< Kernel::persistent bytes of this node's own, zero before the first call
 
   template <class T>
-  const T* input(int i) const { return static_cast<const T*>(in[static_cast<std::size_t>(i)]); }
+  const T* input(int i) const {
+    return static_cast<const T*>(in[static_cast<std::size_t>(i)]);
+  }
   template <class T>
-  T* output(int i) const { return static_cast<T*>(out[static_cast<std::size_t>(i)]); }
+  T* output(int i) const {
+    return static_cast<T*>(out[static_cast<std::size_t>(i)]);
+  }
 };
 
 /// A prepared op: everything that depends on shapes is done, `run` only launches.
 struct Kernel {
-  /// Launches the calls of one group (a single call unless max_group > 1). Empty: the op has no kernel for these types here.
+  /// Launches the calls of one group (a single call unless max_group > 1). Empty: the op has no kernel for these types
+  /// here.
   std::function<void(Stream&, std::span<const Call>)> run;
   std::size_t workspace = 0;
   std::size_t persistent = 0;
@@ -78,22 +83,25 @@ struct Cost {
   double flops = 0, bytes = 0;
 };
 
-/// An operation, without its operands: pure, immutable. To write one of your own, derive from it and give describe, infer,
-/// expand; it then trains on every backend, to any order of derivative. prepare() adds a kernel of your own.
+/// An operation, without its operands: pure, immutable. To write one of your own, derive from it and give describe,
+/// infer, expand; it then trains on every backend, to any order of derivative. prepare() adds a kernel of your own.
 class Op {
  public:
   virtual ~Op() = default;
 
-  /// Name and every attribute, e.g. "linear act=leaky_relu(0.2)". Two ops of equal description and operands are one node.
+  /// Name and every attribute, e.g. "linear act=leaky_relu(0.2)". Two ops of equal description and operands are one
+  /// node.
   virtual std::string describe() const = 0;
 
   /// Types of the outputs; throws ShapeError if the inputs do not fit.
   virtual Types infer(const Types& in) const = 0;
 
-  /// The same values in simpler ops: specification, default gradient and fallback. Primitives have none (an empty list).
+  /// The same values in simpler ops: specification, default gradient and fallback. Primitives have none (an empty
+  /// list).
   virtual Values expand(const Values& in) const;
 
-  /// Cotangents of the inputs (absent: zero) from those of the outputs (absent: zero). The default differentiates expand().
+  /// Cotangents of the inputs (absent: zero) from those of the outputs (absent: zero). The default differentiates
+  /// expand().
   virtual Values grad(const Values& in, const Values& out, const Values& dout) const;
 
   /// The input whose memory this output may take, or −1.
@@ -137,16 +145,17 @@ class Graph {
   /// Adds a node, or returns the equal one that exists. Throws ShapeError, opened by scope and op.
   Values add(std::shared_ptr<const Op> op, Values in);
   template <class O>
-    requires std::derived_from<O, Op>
-  Values add(O op, Values in) { return add(std::make_shared<const O>(std::move(op)), std::move(in)); }
+  requires std::derived_from<O, Op> Values add(O op, Values in) {
+    return add(std::make_shared<const O>(std::move(op)), std::move(in));
+  }
 
   /// A value that the host fills before a run.
   Value input(const std::string& name, Type type);
   /// A value that the host may read after a run.
   void output(const std::string& name, Value value);
 
-  /// The value last assigned in this graph, else the stored one. Either is a constant to grad(): gradients do not flow from a
-  /// variable into what it was computed from (an update's own derivative, say).
+  /// The value last assigned in this graph, else the stored one. Either is a constant to grad(): gradients do not flow
+  /// from a variable into what it was computed from (an update's own derivative, say).
   Value read(Variable& variable);
   /// From here on `variable` has this value; after a run it is stored. Throws ShapeError if the types differ.
   void assign(Variable& variable, Value value);
@@ -186,8 +195,9 @@ class Graph {
   int fresh_ = 0;
 };
 
-/// Gradient of Σ ys·dys with respect to each of xs; an absent dy is zero, an absent result is a zero gradient. Only nodes
-/// between xs and ys are visited. The results are values of the same graph: differentiate them again for higher orders.
+/// Gradient of Σ ys·dys with respect to each of xs; an absent dy is zero, an absent result is a zero gradient. Only
+/// nodes between xs and ys are visited. The results are values of the same graph: differentiate them again for higher
+/// orders.
 Values grad(const Values& ys, const Values& dys, const Values& xs);
 /// Gradient of a scalar.
 Values grad(Value y, const Values& xs);

@@ -36,7 +36,7 @@ struct Initializer {
     glorot_uniform  ///< U(−a, a), a = √(6/(fan_in + fan_out)) (Glorot & Bengio 2010; Keras' default)
   };
   Kind kind = Kind::constant;
-  float mean = 0;    ///< or the constant
+  float mean = 0;  ///< or the constant
   float stddev = 0;
 
   static Initializer zeros() { return {}; }
@@ -52,7 +52,8 @@ struct Initializer {
 };
 
 /// The values that a parameter of this name begins with: a function of (seed, name, shape).
-std::vector<float> initial_values(const Initializer& initial, const std::string& name, const Shape& shape, std::uint64_t seed);
+std::vector<float> initial_values(const Initializer& initial, const std::string& name, const Shape& shape,
+                                  std::uint64_t seed);
 
 /// Where a model is being built: graph, variables, mode, and whose weights. Cheap to copy.
 class Context {
@@ -63,7 +64,8 @@ class Context {
   VariableStore& store() const { return *store_; }
   bool training() const { return mode_ == Mode::training; }
 
-  /// The same context in which the batch consists of `groups` equal blocks: layers that mix samples stay within a block.
+  /// The same context in which the batch consists of `groups` equal blocks: layers that mix samples stay within a
+  /// block.
   Context groups(int groups) const;
   int groups() const { return groups_; }
   /// The same context with the moving average of the weights, where a network has one.
@@ -105,7 +107,8 @@ class Context {
   std::string scope_;
 };
 
-// --- layers -----------------------------------------------------------------------------------------------------------
+// --- layers
+// -----------------------------------------------------------------------------------------------------------
 
 /// A layer as data: its type and attributes, as they stand in a model file.
 using Attribute = std::variant<bool, std::int64_t, float, std::string, std::vector<std::int64_t>>;
@@ -128,7 +131,8 @@ struct Linear {
 /// Over all axes but the last; the activation that follows is fused.
 struct BatchNorm {
   static constexpr auto name = "batch_norm";
-  float momentum = 0.99f;  ///< share of the running statistics that is kept (Keras' convention; PyTorch's 0.1 is 0.9 here)
+  float momentum =
+      0.99f;  ///< share of the running statistics that is kept (Keras' convention; PyTorch's 0.1 is 0.9 here)
   float eps = 1e-3f;
   Initializer init = Initializer::ones();  ///< of γ; β begins at 0
   Value operator()(Context& context, Value x, const Activation& activation) const;
@@ -181,7 +185,9 @@ class Layer {
   std::optional<Activation> activation() const { return self_->activation(); }
   /// It can apply the activation that follows it in the same pass.
   bool fuses_activation() const { return self_->fuses_activation(); }
-  Value apply(Context& context, Value x, const Activation& activation) const { return self_->apply(context, x, activation); }
+  Value apply(Context& context, Value x, const Activation& activation) const {
+    return self_->apply(context, x, activation);
+  }
 
  private:
   struct Concept {
@@ -199,8 +205,9 @@ class Layer {
 
 Attribute to_attribute(const Initializer& initial);
 template <class T>
-  requires std::constructible_from<Attribute, T>
-Attribute to_attribute(const T& value) { return value; }
+requires std::constructible_from<Attribute, T> Attribute to_attribute(const T& value) {
+  return value;
+}
 
 template <class L>
 struct Layer::Holder final : Layer::Concept {
@@ -216,14 +223,19 @@ struct Layer::Holder final : Layer::Concept {
     return spec;
   }
   std::optional<Activation> activation() const override {
-    if constexpr (is_activation) return layer.activation();
-    else return std::nullopt;
+    if constexpr (is_activation)
+      return layer.activation();
+    else
+      return std::nullopt;
   }
   bool fuses_activation() const override { return fuses; }
   Value apply(Context& context, Value x, const Activation& after) const override {
-    if constexpr (fuses) return layer(context, x, after);
-    else if constexpr (is_activation) return activate(activate(x, layer.activation()), after);
-    else return activate(layer(context, x), after);
+    if constexpr (fuses)
+      return layer(context, x, after);
+    else if constexpr (is_activation)
+      return activate(activate(x, layer.activation()), after);
+    else
+      return activate(layer(context, x), after);
   }
 
   L layer;
@@ -252,7 +264,8 @@ Layer make_layer(const LayerSpec& spec);
 /// A function from values to a value.
 using Model = std::function<Value(Context&, Value)>;
 
-// --- networks ---------------------------------------------------------------------------------------------------------
+// --- networks
+// ---------------------------------------------------------------------------------------------------------
 
 /// A model and its variables: `name`/weights (all trainable weights, flat) and its running quantities.
 class Network {
@@ -263,8 +276,8 @@ class Network {
 
   /// The model in a graph. Weights are those last assigned there.
   Value operator()(const Context& context, Value x);
-  /// The weights as the values that a loss is differentiated by. Take them before the optimiser assigns new ones: gradients
-  /// with respect to the new weights of a loss that was built from the old ones are absent.
+  /// The weights as the values that a loss is differentiated by. Take them before the optimiser assigns new ones:
+  /// gradients with respect to the new weights of a loss that was built from the old ones are absent.
   Values parameters(const Context& context) const;
 
   struct Parameter {
@@ -308,8 +321,8 @@ class Network {
   Variable* ema_ = nullptr;
 };
 
-/// One Adam step on a network: `gradients` as grad(loss, network.parameters(context)) gave them. Assigns weights, moments, and
-/// the moving average if the network has one. `lr` is a float32 scalar (a schedule); absent: options.lr.
+/// One Adam step on a network: `gradients` as grad(loss, network.parameters(context)) gave them. Assigns weights,
+/// moments, and the moving average if the network has one. `lr` is a float32 scalar (a schedule); absent: options.lr.
 /// Throws Error if a parameter has no gradient.
 void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr = {});
 

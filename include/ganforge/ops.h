@@ -14,7 +14,8 @@
 
 namespace ganforge {
 
-// --- map: elementwise, float types; two operands broadcast from the right as in NumPy ---------------------------------
+// --- map: elementwise, float types; two operands broadcast from the right as in NumPy
+// ---------------------------------
 Value add(Value x, Value y);
 Value sub(Value x, Value y);
 Value mul(Value x, Value y);
@@ -43,27 +44,50 @@ Value sign(Value x);       ///< −1, 0 or 1; no gradient
 Value is_finite(Value x);  ///< 1 for numbers, 0 for NaN and infinities; no gradient
 Value leaky_relu(Value x, double negative_slope);
 Value relu(Value x);
-Value leaky_slope(Value x, double negative_slope);  ///< derivative of leaky_relu: 1 where x > 0, else the slope; no gradient
+Value leaky_slope(Value x,
+                  double negative_slope);  ///< derivative of leaky_relu: 1 where x > 0, else the slope; no gradient
 Value pow(Value x, double exponent);
-Value affine(Value x, double a, double b);            ///< a·x + b
-Value clamp(Value x, double low, double high);        ///< gradient where low < x < high
+Value affine(Value x, double a, double b);      ///< a·x + b
+Value clamp(Value x, double low, double high);  ///< gradient where low < x < high
 Value activate(Value x, const Activation& activation);
-/// dy ⊙ act′, act′ taken from the activation's output y. Where dy comes from a linear_input_grad or batch_norm_grad of y
-/// without a mask of its own, that op does it in its epilogue. Piecewise linear activations: a mask, without derivative in y.
+/// dy ⊙ act′, act′ taken from the activation's output y. Where dy comes from a linear_input_grad or batch_norm_grad of
+/// y without a mask of its own, that op does it in its epilogue. Piecewise linear activations: a mask, without
+/// derivative in y.
 Value act_grad(Value dy, Value y, const Activation& activation);
 
-inline Value operator+(Value x, Value y) { return add(x, y); }
-inline Value operator-(Value x, Value y) { return sub(x, y); }
-inline Value operator*(Value x, Value y) { return mul(x, y); }
-inline Value operator/(Value x, Value y) { return div(x, y); }
-inline Value operator-(Value x) { return neg(x); }
-inline Value operator+(Value x, double b) { return affine(x, 1, b); }
-inline Value operator-(Value x, double b) { return affine(x, 1, -b); }
-inline Value operator*(Value x, double a) { return affine(x, a, 0); }
-inline Value operator*(double a, Value x) { return affine(x, a, 0); }
-inline Value operator/(Value x, double a) { return affine(x, 1 / a, 0); }
+inline Value operator+(Value x, Value y) {
+  return add(x, y);
+}
+inline Value operator-(Value x, Value y) {
+  return sub(x, y);
+}
+inline Value operator*(Value x, Value y) {
+  return mul(x, y);
+}
+inline Value operator/(Value x, Value y) {
+  return div(x, y);
+}
+inline Value operator-(Value x) {
+  return neg(x);
+}
+inline Value operator+(Value x, double b) {
+  return affine(x, 1, b);
+}
+inline Value operator-(Value x, double b) {
+  return affine(x, 1, -b);
+}
+inline Value operator*(Value x, double a) {
+  return affine(x, a, 0);
+}
+inline Value operator*(double a, Value x) {
+  return affine(x, a, 0);
+}
+inline Value operator/(Value x, double a) {
+  return affine(x, 1 / a, 0);
+}
 
-// --- reduce; axes may be negative -------------------------------------------------------------------------------------
+// --- reduce; axes may be negative
+// -------------------------------------------------------------------------------------
 Value sum(Value x, std::span<const int> axes);  ///< axes are removed
 Value sum(Value x, std::initializer_list<int> axes);
 Value sum(Value x);  ///< over everything: a scalar
@@ -76,7 +100,8 @@ Value broadcast(Value x, const Shape& shape);
 /// Adjoint of broadcast: sums back to `shape`.
 Value sum_to(Value x, const Shape& shape);
 
-// --- move; any element type -------------------------------------------------------------------------------------------
+// --- move; any element type
+// -------------------------------------------------------------------------------------------
 /// One extent may be −1: it is what is left.
 Value reshape(Value x, std::span<const std::int64_t> extents);
 Value reshape(Value x, std::initializer_list<std::int64_t> extents);
@@ -98,29 +123,32 @@ Value pad(Value x, std::span<const Padding> padding);  ///< one per axis
 /// Side by side along an axis.
 Value concat(const Values& values, int axis);
 /// Of tensors with one axis: each piece starts at a multiple of `align` > 1 elements; gaps, and the tail up to `extent`
-/// elements if that is more, are zero; with zero_gaps off they are unspecified, and the pieces can be made right where they
-/// are assigned to.
+/// elements if that is more, are zero; with zero_gaps off they are unspecified, and the pieces can be made right where
+/// they are assigned to.
 Value concat_aligned(const Values& values, std::int64_t align, std::int64_t extent = 0, bool zero_gaps = true);
 /// Equal parts along the outermost axis.
 Values split(Value x, int parts);
 
-// --- multiply ---------------------------------------------------------------------------------------------------------
+// --- multiply
+// ---------------------------------------------------------------------------------------------------------
 /// op(a)·op(b) over the last two axes; leading axes must agree, or one operand has none and is used for every matrix.
 Value matmul(Value a, Value b, bool transpose_a = false, bool transpose_b = false);
 
-// --- other ------------------------------------------------------------------------------------------------------------
+// --- other
+// ------------------------------------------------------------------------------------------------------------
 Value cast(Value x, DType to);  ///< gradient between float types
 Value stop_gradient(Value x);
 Value alias(Value x);
 Value copy(Value x);
 
-// --- sources: no gradient ---------------------------------------------------------------------------------------------
+// --- sources: no gradient
+// ---------------------------------------------------------------------------------------------
 Value constant(Graph& graph, double value, Type type);
 Value constant_like(Value x, double value);
 /// 0, 1, 2, … along an axis; int32 or a float type.
 Value iota(Graph& graph, Type type, int axis);
-/// Uniform in [low, high); float32. The numbers are a function of (seed, *tick, draw, element): draws that must differ have
-/// different `draw` (graph.fresh_number()). tick is an int64 scalar.
+/// Uniform in [low, high); float32. The numbers are a function of (seed, *tick, draw, element): draws that must differ
+/// have different `draw` (graph.fresh_number()). tick is an int64 scalar.
 Value uniform(Value tick, std::uint64_t seed, int draw, const Shape& shape, float low = 0, float high = 1);
 Value normal(Value tick, std::uint64_t seed, int draw, const Shape& shape, float mean = 0, float stddev = 1);
 /// `rows` samples without replacement within each epoch, as a keyed permutation says, from `data` uint8 [count, …].
@@ -129,11 +157,13 @@ struct Batch {
   Value labels;      ///< int32 [rows]; absent if there are none
   Value new_cursor;  ///< cursor + rows, int64 scalar
 };
-Batch draw_batch(Value cursor, Value data, Value labels, std::int64_t rows, std::uint64_t seed, float scale, float shift);
+Batch draw_batch(Value cursor, Value data, Value labels, std::int64_t rows, std::uint64_t seed, float scale,
+                 float shift);
 /// One float32 scalar per schedule, at tick.
 Values schedule(Value tick, const std::vector<Schedule>& schedules);
 
-// --- fused ------------------------------------------------------------------------------------------------------------
+// --- fused
+// ------------------------------------------------------------------------------------------------------------
 /// act(x·wᵀ + b): x [rows, in], w [out, in], b [out] or absent → [rows, out].
 Value linear(Value x, Value w, Value b, const Activation& activation = {});
 /// (dz·w) ⊙ act′(y): dz [rows, out], w [out, in], y [rows, in] or absent → [rows, in]. Gradient of linear in its input.
@@ -149,11 +179,13 @@ struct BatchNormOptions {
 };
 struct BatchNormResult {
   Value y;
-  Value mean, var;                 ///< [groups, channels]; var is biased
-  Value running_mean, running_var; ///< [channels], updated group after group; the variance unbiased
+  Value mean, var;                  ///< [groups, channels]; var is biased
+  Value running_mean, running_var;  ///< [channels], updated group after group; the variance unbiased
 };
-/// act(γ·(x − mean)/√(var + eps) + β) over all axes but the last: x […, channels], γ β and running statistics [channels].
-BatchNormResult batch_norm(Value x, Value gamma, Value beta, Value running_mean, Value running_var, const BatchNormOptions& options);
+/// act(γ·(x − mean)/√(var + eps) + β) over all axes but the last: x […, channels], γ β and running statistics
+/// [channels].
+BatchNormResult batch_norm(Value x, Value gamma, Value beta, Value running_mean, Value running_var,
+                           const BatchNormOptions& options);
 /// With the running statistics.
 Value batch_norm_inference(Value x, Value gamma, Value beta, Value running_mean, Value running_var, float eps,
                            const Activation& activation = {});
@@ -169,17 +201,18 @@ Value generator_loss(Value logits, Objective objective);
 struct AdamOptions {
   float lr = 1e-3f;  ///< where no schedule gives it
   float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
-  float ema_decay = 0.0f;  ///< 0: no moving average
+  float ema_decay = 0.0f;                  ///< 0: no moving average
   std::vector<AdamSegment> segments = {};  ///< at most max_adam_segments, in order
 };
 struct AdamState {
   Value w, m, v, t, ema;  ///< flat [n], t a float32 scalar; ema absent without one
 };
-/// One step of algorithm 1 of arXiv:1412.6980 on a flat buffer; g [n], lr a float32 scalar. No gradient is defined beyond the
-/// expansion's.
+/// One step of algorithm 1 of arXiv:1412.6980 on a flat buffer; g [n], lr a float32 scalar. No gradient is defined
+/// beyond the expansion's.
 AdamState adam_step(const AdamState& state, Value g, Value lr, const AdamOptions& options);
 
-// --- the step prologue ------------------------------------------------------------------------------------------------
+// --- the step prologue
+// ------------------------------------------------------------------------------------------------
 struct LatentSpec {
   LatentSpec() = default;
   LatentSpec(std::int64_t size) : shape{size} {}

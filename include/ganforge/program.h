@@ -11,7 +11,8 @@
 namespace ganforge {
 
 struct CompileOptions {
-  /// On CUDA, record each program as one graph. Without, its kernels are launched one by one ("eager"), with the same result.
+  /// On CUDA, record each program as one graph. Without, its kernels are launched one by one ("eager"), with the same
+  /// result.
   bool capture = true;
   /// Give every value memory of its own and work in place nowhere: the oracle of the memory plan.
   bool unplanned = false;

@@ -26,7 +26,8 @@ class VariableStore {
  public:
   VariableStore(Device& device, std::uint64_t seed) : device_(&device), seed_(seed) {}
 
-  /// The variable of that name, made and filled with zeros if there is none. Throws ShapeError if there is one of another type.
+  /// The variable of that name, made and filled with zeros if there is none. Throws ShapeError if there is one of
+  /// another type.
   Variable& variable(const std::string& name, Type type, bool saved = true);
   /// Null if there is none.
   Variable* find(const std::string& name);

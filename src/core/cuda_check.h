@@ -15,6 +15,8 @@ inline void check_cuda(cudaError_t status, const char* what) {
 }
 
 /// To be called after a kernel launch; catches bad launch configurations, not faults of the running kernel.
-inline void check_launch(const char* kernel) { check_cuda(cudaGetLastError(), kernel); }
+inline void check_launch(const char* kernel) {
+  check_cuda(cudaGetLastError(), kernel);
+}
 
 }  // namespace ganforge

@@ -37,8 +37,9 @@ void* allocate_host(std::size_t bytes) {
   if (!large || bytes <= free_host_bytes()) memory = std::aligned_alloc(unit, rounded);
   if (!memory) {
     const std::size_t free = free_host_bytes();
-    throw OutOfMemory("out of memory on the CPU: " + std::to_string(bytes) + " bytes asked, " + std::to_string(free) + " free",
-                      bytes, free);
+    throw OutOfMemory(
+        "out of memory on the CPU: " + std::to_string(bytes) + " bytes asked, " + std::to_string(free) + " free", bytes,
+        free);
   }
   // A wish: where it is not granted, small pages do.
   if (large) madvise(memory, rounded, MADV_HUGEPAGE);

@@ -124,7 +124,8 @@ class Backend : public CudaBackend {
     if (cudaMalloc(&memory, bytes ? bytes : 1) != cudaSuccess) {
       cudaGetLastError();  // the failure is handled here: forget it
       const std::size_t free = free_device_bytes();
-      throw OutOfMemory("out of memory on " + name_ + ": " + std::to_string(bytes) + " bytes asked, " + std::to_string(free) + " free",
+      throw OutOfMemory("out of memory on " + name_ + ": " + std::to_string(bytes) + " bytes asked, " +
+                            std::to_string(free) + " free",
                         bytes, free);
     }
     Memory owner(memory, [](void* p) { cudaFree(p); });

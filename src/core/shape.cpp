@@ -8,30 +8,41 @@ namespace ganforge {
 
 std::size_t size_of(DType type) {
   switch (type) {
-    case DType::uint8: return 1;
+    case DType::uint8:
+      return 1;
     case DType::float32:
-    case DType::int32: return 4;
+    case DType::int32:
+      return 4;
     case DType::float64:
-    case DType::int64: return 8;
+    case DType::int64:
+      return 8;
   }
   return 0;
 }
 
 const char* name_of(DType type) {
   switch (type) {
-    case DType::float32: return "float32";
-    case DType::float64: return "float64";
-    case DType::uint8: return "uint8";
-    case DType::int32: return "int32";
-    case DType::int64: return "int64";
+    case DType::float32:
+      return "float32";
+    case DType::float64:
+      return "float64";
+    case DType::uint8:
+      return "uint8";
+    case DType::int32:
+      return "int32";
+    case DType::int64:
+      return "int64";
   }
   return "?";
 }
 
-bool is_float(DType type) { return type == DType::float32 || type == DType::float64; }
+bool is_float(DType type) {
+  return type == DType::float32 || type == DType::float64;
+}
 
 Shape::Shape(std::span<const std::int64_t> extents) {
-  if (extents.size() > max_rank) throw ShapeError(fmt::format("a shape has at most {} axes, got {}", +max_rank, extents.size()));
+  if (extents.size() > max_rank)
+    throw ShapeError(fmt::format("a shape has at most {} axes, got {}", +max_rank, extents.size()));
   for (std::int64_t extent : extents) {
     if (extent < 0) throw ShapeError(fmt::format("negative extent in the shape [{}]", fmt::join(extents, ", ")));
     extents_[rank_++] = extent;
@@ -57,8 +68,12 @@ Shape Shape::with(int axis, std::int64_t extent) const {
   return Shape(shape.extents());
 }
 
-std::string Shape::str() const { return fmt::format("[{}]", fmt::join(extents(), ", ")); }
+std::string Shape::str() const {
+  return fmt::format("[{}]", fmt::join(extents(), ", "));
+}
 
-std::string Type::str() const { return fmt::format("{} {}", name_of(dtype), shape.str()); }
+std::string Type::str() const {
+  return fmt::format("{} {}", name_of(dtype), shape.str());
+}
 
 }  // namespace ganforge

@@ -3,7 +3,8 @@
 
 namespace ganforge {
 
-Dataset::Dataset(Device& device, HostDataset data) : name_(std::move(data.name)), sample_(data.sample), classes_(std::move(data.classes)) {
+Dataset::Dataset(Device& device, HostDataset data)
+    : name_(std::move(data.name)), sample_(data.sample), classes_(std::move(data.classes)) {
   std::vector<std::int64_t> extents = {data.count};
   extents.insert(extents.end(), sample_.extents().begin(), sample_.extents().end());
   const Type images{DType::uint8, Shape(extents)};
@@ -15,6 +16,8 @@ Dataset::Dataset(Device& device, HostDataset data) : name_(std::move(data.name))
   device.upload(labels_->data(), data.labels.data(), labels.bytes());
 }
 
-Dataset load_dataset(const std::string& name_or_path, Device& device) { return {device, find_dataset(name_or_path)}; }
+Dataset load_dataset(const std::string& name_or_path, Device& device) {
+  return {device, find_dataset(name_or_path)};
+}
 
 }  // namespace ganforge

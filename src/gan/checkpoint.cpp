@@ -34,7 +34,8 @@ std::map<std::string, std::string> Trainer::load(const std::filesystem::path& pa
     const Safetensors::Tensor* tensor = file.find(variable.name);
     if (!tensor) throw other_model(fmt::format("it has no {}", variable.name));
     if (tensor->type != variable.type)
-      throw other_model(fmt::format("its {} is {}, this model's is {}", variable.name, tensor->type.str(), variable.type.str()));
+      throw other_model(
+          fmt::format("its {} is {}, this model's is {}", variable.name, tensor->type.str(), variable.type.str()));
   }
   if (wanted != file.tensors.size())
     for (const Safetensors::Tensor& tensor : file.tensors)

@@ -35,7 +35,8 @@ class TableReader {
   void read(const char* key, int& member) {
     std::int64_t wide = member;
     read(key, wide);
-    if (wide < std::numeric_limits<int>::min() || wide > std::numeric_limits<int>::max()) fail(*table_.get(key), path(key) + " is out of range");
+    if (wide < std::numeric_limits<int>::min() || wide > std::numeric_limits<int>::max())
+      fail(*table_.get(key), path(key) + " is out of range");
     member = static_cast<int>(wide);
   }
   void read(const char* key, std::uint64_t& member) {
@@ -137,7 +138,8 @@ void read_latent(TableReader& parent, const std::string& source, LatentSpec& lat
   std::string distribution = latent.uniform ? "uniform" : "normal";
   reader.read("distribution", distribution);
   if (distribution != "normal" && distribution != "uniform")
-    reader.fail(*table->get("distribution"), fmt::format("latent.distribution must be normal or uniform, got '{}'", distribution));
+    reader.fail(*table->get("distribution"),
+                fmt::format("latent.distribution must be normal or uniform, got '{}'", distribution));
   latent.uniform = distribution == "uniform";
   reader.read("low", latent.low);
   reader.read("high", latent.high);
@@ -159,7 +161,8 @@ void read_layers(TableReader& parent, const char* key, const std::string& source
     if (!type) reader.fail(table, fmt::format("a layer of {} has no type", key));
     spec.type = *type;
     for (const auto& [name, value] : table)
-      if (name.str() != "type") spec.attributes.emplace_back(std::string(name.str()), attribute_of(reader, value, std::string(name.str())));
+      if (name.str() != "type")
+        spec.attributes.emplace_back(std::string(name.str()), attribute_of(reader, value, std::string(name.str())));
     try {
       layers.push_back(make_layer(spec));
     } catch (const ConfigError& error) {
@@ -188,7 +191,9 @@ std::string toml_attribute(const Attribute& attribute) {
     std::string operator()(std::int64_t value) const { return fmt::format("{}", value); }
     std::string operator()(float value) const { return toml_number(value); }
     std::string operator()(const std::string& value) const { return toml_text(value); }
-    std::string operator()(const std::vector<std::int64_t>& value) const { return fmt::format("[{}]", fmt::join(value, ", ")); }
+    std::string operator()(const std::vector<std::int64_t>& value) const {
+      return fmt::format("[{}]", fmt::join(value, ", "));
+    }
   };
   return std::visit(Writer{}, attribute);
 }
@@ -203,8 +208,8 @@ std::string toml_layers(const char* key, const Sequential& model) {
 }
 
 std::string toml_adam(const char* key, const AdamOptions& adam) {
-  return fmt::format("\n[{}]\nlr = {}\nbeta1 = {}\nbeta2 = {}\neps = {}\n", key, toml_number(adam.lr), toml_number(adam.beta1),
-                     toml_number(adam.beta2), toml_number(adam.eps));
+  return fmt::format("\n[{}]\nlr = {}\nbeta1 = {}\nbeta2 = {}\neps = {}\n", key, toml_number(adam.lr),
+                     toml_number(adam.beta1), toml_number(adam.beta2), toml_number(adam.eps));
 }
 
 }  // namespace
@@ -232,9 +237,11 @@ void validate(const Config& c) {
   check(c.keep_checkpoints >= 1, "keep_checkpoints", "at least 1", c.keep_checkpoints);
   check(t.real_target > 0 && t.real_target <= 1, "real_target", "above 0, at most 1", t.real_target);
   check(t.ema_decay >= 0 && t.ema_decay < 1, "ema_decay", "from 0 to below 1", t.ema_decay);
-  check(t.latent.shape.rank() >= 1 && t.latent.shape.elements() >= 1, "latent.shape", "at least one number", t.latent.shape.str());
+  check(t.latent.shape.rank() >= 1 && t.latent.shape.elements() >= 1, "latent.shape", "at least one number",
+        t.latent.shape.str());
   if (t.latent.uniform) check(t.latent.low < t.latent.high, "latent.low", "below latent.high", t.latent.low);
-  for (const auto& [key, adam] : {std::pair("generator_adam", t.generator_adam), std::pair("discriminator_adam", t.discriminator_adam)}) {
+  for (const auto& [key, adam] :
+       {std::pair("generator_adam", t.generator_adam), std::pair("discriminator_adam", t.discriminator_adam)}) {
     const std::string at = key;
     check(std::isfinite(adam.lr) && adam.lr > 0, (at + ".lr").c_str(), "a number above 0", adam.lr);
     check(adam.beta1 >= 0 && adam.beta1 < 1, (at + ".beta1").c_str(), "from 0 to below 1", adam.beta1);
@@ -250,16 +257,17 @@ std::string to_toml(const Config& c) {
   std::string text = fmt::format("# ganforge {}\n", GANFORGE_VERSION);
   if (!c.preset.empty()) text += fmt::format("preset = {}\n", toml_text(c.preset));
   text += fmt::format("data = {}\nsteps = {}\nbatch = {}\nseed = {}\n", toml_text(c.data), c.steps, t.batch, t.seed);
-  text += fmt::format("sample_every = {}\ncheckpoint_every = {}\nkeep_checkpoints = {}\nmetrics_every = {}\n\n", c.sample_every,
-                      c.checkpoint_every, c.keep_checkpoints, c.metrics_every);
+  text += fmt::format("sample_every = {}\ncheckpoint_every = {}\nkeep_checkpoints = {}\nmetrics_every = {}\n\n",
+                      c.sample_every, c.checkpoint_every, c.keep_checkpoints, c.metrics_every);
   const char* objective = "?";
   for (const auto& [name, value] : objectives)
     if (value == t.objective) objective = name;
-  text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nema_decay = {}\n", objective, toml_number(t.real_target),
-                      t.d_steps, toml_number(t.ema_decay));
+  text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nema_decay = {}\n", objective,
+                      toml_number(t.real_target), t.d_steps, toml_number(t.ema_decay));
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");
-  if (t.latent.uniform) text += fmt::format("low = {}\nhigh = {}\n", toml_number(t.latent.low), toml_number(t.latent.high));
+  if (t.latent.uniform)
+    text += fmt::format("low = {}\nhigh = {}\n", toml_number(t.latent.low), toml_number(t.latent.high));
   text += toml_adam("generator_adam", t.generator_adam) + toml_adam("discriminator_adam", t.discriminator_adam);
   return text + toml_layers("generator", c.generator) + toml_layers("discriminator", c.discriminator);
 }

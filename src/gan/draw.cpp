@@ -27,7 +27,8 @@ Drawn draw(Context& context, const Dataset& data, const DrawOptions& options) {
   prologue_options.shift = options.low;
   prologue_options.latents = options.latents;
   prologue_options.schedules = options.schedules;
-  const PrologueState state{graph.read(tick), graph.read(cursor), graph.read(statistics), graph.read(ring), graph.read(ring_tick)};
+  const PrologueState state{graph.read(tick), graph.read(cursor), graph.read(statistics), graph.read(ring),
+                            graph.read(ring_tick)};
   const Value images = options.rows > 0 ? graph.read(data.images()) : Value();
   const Value labels = options.rows > 0 && options.labels ? graph.read(data.labels()) : Value();
   const PrologueResult result = prologue(state, images, labels, prologue_options);

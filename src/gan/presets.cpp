@@ -13,18 +13,19 @@ namespace ganforge {
 namespace {
 
 /// The dense GAN of the Keras tutorials (LeakyReLU before batch norm, as there). Differences from a literal copy: the
-/// discriminator ends in a logit and the loss takes logits (the same function, without overflow); Adam's eps stands beside the
-/// bias-corrected root, as in the paper.
+/// discriminator ends in a logit and the loss takes logits (the same function, without overflow); Adam's eps stands
+/// beside the bias-corrected root, as in the paper.
 Config seed_dense() {
   Config c;
   c.preset = "seed-dense";
   c.description = "dense GAN of the Keras tutorials, 28×28 grey images";
-  c.generator = {Linear{128}, LeakyReLU{0.2f}, BatchNorm{}, Linear{128}, LeakyReLU{0.2f}, BatchNorm{},
-                 Linear{784}, Tanh{}, Reshape{{28, 28, 1}}};
+  c.generator = {Linear{128}, LeakyReLU{0.2f}, BatchNorm{}, Linear{128},         LeakyReLU{0.2f},
+                 BatchNorm{}, Linear{784},     Tanh{},      Reshape{{28, 28, 1}}};
   c.discriminator = {Flatten{}, Linear{128}, LeakyReLU{0.2f}, Linear{1}};
   c.training.latent = 100;
   c.training.batch = 64;
-  c.training.generator_adam = c.training.discriminator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .beta2 = 0.999f, .eps = 1e-7f};
+  c.training.generator_adam =
+      c.training.discriminator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .beta2 = 0.999f, .eps = 1e-7f};
   c.steps = 9400;  // ten epochs of 60,000 images
   return c;
 }
@@ -48,8 +49,9 @@ Config preset(const std::string& name) {
     if (name == entry.name) return entry.make();
   const std::vector<std::string> names = preset_names();
   const std::string near = nearest(name, names);
-  throw ConfigError(fmt::format("unknown preset '{}'; {}", name,
-                                near.empty() ? fmt::format("known: {}", fmt::join(names, ", ")) : fmt::format("did you mean '{}'?", near)));
+  throw ConfigError(fmt::format(
+      "unknown preset '{}'; {}", name,
+      near.empty() ? fmt::format("known: {}", fmt::join(names, ", ")) : fmt::format("did you mean '{}'?", near)));
 }
 
 }  // namespace ganforge

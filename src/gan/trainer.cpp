@@ -52,8 +52,10 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
   generator_ = std::make_unique<Network>(store_, "generator", options_.generator, batched(n, options_.latent.shape));
   if (generator_->output_shape() != batched(n, data_.sample()))
     throw ShapeError(fmt::format("the generator makes samples {}, but those of {} are {}",
-                                 Shape(generator_->output_shape().extents().subspan(1)).str(), data_.name(), data_.sample().str()));
-  discriminator_ = std::make_unique<Network>(store_, "discriminator", options_.discriminator, batched(n, data_.sample()));
+                                 Shape(generator_->output_shape().extents().subspan(1)).str(), data_.name(),
+                                 data_.sample().str()));
+  discriminator_ =
+      std::make_unique<Network>(store_, "discriminator", options_.discriminator, batched(n, data_.sample()));
   if (discriminator_->output_shape().elements() != n)
     throw ShapeError(fmt::format("the discriminator must make one number a sample, but makes {}",
                                  Shape(discriminator_->output_shape().extents().subspan(1)).str()));
@@ -68,8 +70,12 @@ void Trainer::build_step(Graph& graph) {
   LatentSpec latent = options_.latent;
   latent.shape = batched(n * options_.d_steps, latent.shape);
   const Schedule lr_d{.from = options_.discriminator_adam.lr}, lr_g{.from = options_.generator_adam.lr};
-  const Drawn drawn = draw(context, data_, {.rows = n * options_.d_steps, .low = options_.low, .high = options_.high,
-                                            .latents = {latent}, .schedules = {lr_d, lr_g}});
+  const Drawn drawn = draw(context, data_,
+                           {.rows = n * options_.d_steps,
+                            .low = options_.low,
+                            .high = options_.high,
+                            .latents = {latent},
+                            .schedules = {lr_d, lr_g}});
   const Values reals = split(drawn.real, options_.d_steps), latents = split(drawn.latents[0], options_.d_steps);
 
   Value fake;
@@ -79,12 +85,15 @@ void Trainer::build_step(Graph& graph) {
     // Real and generated samples are one batch of two statistic groups.
     const Value logits = (*discriminator_)(context.groups(2), concat({reals[static_cast<std::size_t>(k)], fake}, 0));
     d = discriminator_loss(logits, options_.objective, options_.real_target);
-    adam(context, *discriminator_, grad(d.loss, discriminator_->parameters(context)), options_.discriminator_adam, drawn.schedules[0]);
+    adam(context, *discriminator_, grad(d.loss, discriminator_->parameters(context)), options_.discriminator_adam,
+         drawn.schedules[0]);
   }
   // Reads the weights just assigned; those get no gradient here, so none is computed.
   const Value g_loss = generator_loss((*discriminator_)(context, fake), options_.objective);
-  adam(context, *generator_, grad(g_loss, generator_->parameters(context)), options_.generator_adam, drawn.schedules[1]);
-  context.report({{"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}});
+  adam(context, *generator_, grad(g_loss, generator_->parameters(context)), options_.generator_adam,
+       drawn.schedules[1]);
+  context.report(
+      {{"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}});
 }
 
 void Trainer::build_sampling(Graph& graph) {
@@ -104,9 +113,10 @@ void Trainer::compile_programs() {
     // Nearly all of a step's memory grows with the batch.
     const double share = static_cast<double>(error.free) / static_cast<double>(error.asked);
     const auto fits = static_cast<std::int64_t>(0.9 * share * static_cast<double>(options_.batch));
-    throw OutOfMemory(fmt::format("{}; batch {} is too large here, {}", error.what(), options_.batch,
-                                  fits >= 1 ? fmt::format("one of about {} would fit", fits) : "and no batch would fit"),
-                      error.asked, error.free);
+    throw OutOfMemory(
+        fmt::format("{}; batch {} is too large here, {}", error.what(), options_.batch,
+                    fits >= 1 ? fmt::format("one of about {} would fit", fits) : "and no batch would fit"),
+        error.asked, error.free);
   }
 }
 
@@ -148,7 +158,8 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
 
 void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const {
   const auto at = [&](Slot slot) { return row[slot * statistics_stride]; };
-  callback({step, step * options_.batch * options_.d_steps, at(slot_d_loss), at(slot_g_loss), at(slot_d_real), at(slot_d_fake), at(slot_d_accuracy)});
+  callback({step, step * options_.batch * options_.d_steps, at(slot_d_loss), at(slot_g_loss), at(slot_d_real),
+            at(slot_d_fake), at(slot_d_accuracy)});
 }
 
 void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every) {
@@ -161,7 +172,8 @@ void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::
     reported_ = tick;
     if (tick % every != 0) continue;
     float spread[statistics_slots * statistics_stride] = {};
-    for (int slot = 0; slot < statistics_slots; ++slot) spread[slot * statistics_stride] = rows[row * statistics_slots + slot];
+    for (int slot = 0; slot < statistics_slots; ++slot)
+      spread[slot * statistics_stride] = rows[row * statistics_slots + slot];
     emit(spread, tick, callback);
   }
 }

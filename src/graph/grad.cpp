@@ -12,7 +12,9 @@ namespace {
 
 using Slot = std::pair<int, int>;  // node, output
 
-Slot slot(const Value& value) { return {value.node(), value.output()}; }
+Slot slot(const Value& value) {
+  return {value.node(), value.output()};
+}
 
 /// Restores the graph's scope: gradient nodes bear the scope of the node they belong to.
 class ScopeGuard {
@@ -54,8 +56,7 @@ Values grad(const Values& ys, const Values& dys, const Values& xs) {
     return (value.node() <= last && matters[static_cast<std::size_t>(value.node())]) ||
            std::find(xs.begin(), xs.end(), value) != xs.end();
   };
-  for (int n = 0; n <= last; ++n)
-    matters[static_cast<std::size_t>(n)] = std::ranges::any_of(graph.node(n).in, wanted);
+  for (int n = 0; n <= last; ++n) matters[static_cast<std::size_t>(n)] = std::ranges::any_of(graph.node(n).in, wanted);
 
   for (int n = last; n >= 0; --n) {
     if (!matters[static_cast<std::size_t>(n)]) continue;

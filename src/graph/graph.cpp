@@ -46,7 +46,9 @@ const Type& Value::type() const {
   return graph_->node(node_).out[static_cast<std::size_t>(output_)];
 }
 
-Values Op::expand(const Values&) const { return {}; }
+Values Op::expand(const Values&) const {
+  return {};
+}
 
 Values Op::grad(const Values& in, const Values&, const Values& dout) const {
   // Fresh aliases: in f(x, x) each use must have a cotangent of its own, or both would get the sum.
@@ -57,9 +59,15 @@ Values Op::grad(const Values& in, const Values&, const Values& dout) const {
   return ganforge::grad(out, dout, fresh);
 }
 
-int Op::in_place(int) const { return -1; }
-std::optional<View> Op::view(const Types&) const { return std::nullopt; }
-std::vector<std::size_t> Op::pieces(const Types&) const { return {}; }
+int Op::in_place(int) const {
+  return -1;
+}
+std::optional<View> Op::view(const Types&) const {
+  return std::nullopt;
+}
+std::vector<std::size_t> Op::pieces(const Types&) const {
+  return {};
+}
 
 Cost Op::cost(const Types& in) const {
   Cost cost;
@@ -73,7 +81,8 @@ Cost Op::cost(const Types& in) const {
 
 Values Graph::outputs_of(int node) {
   Values values;
-  for (int o = 0; o < static_cast<int>(nodes_[static_cast<std::size_t>(node)].out.size()); ++o) values.emplace_back(*this, node, o);
+  for (int o = 0; o < static_cast<int>(nodes_[static_cast<std::size_t>(node)].out.size()); ++o)
+    values.emplace_back(*this, node, o);
   return values;
 }
 
@@ -144,7 +153,8 @@ void Graph::assign(Variable& variable, Value value) {
   if (value.type() != variable.type)
     throw ShapeError(fmt::format("{}{}assign {}: got {}, the variable is {}", scope_, scope_.empty() ? "" : ": ",
                                  variable.name, value.type().str(), variable.type.str()));
-  // A stored value may be overwritten before the end of the run, and no two variables may share memory: copy those first.
+  // A stored value may be overwritten before the end of the run, and no two variables may share memory: copy those
+  // first.
   const Value root = root_of(value);
   const Node& producer = node(root.node());
   bool shared = producer.variable || producer.is_input || producer.op->once();

@@ -10,7 +10,9 @@
 namespace ganforge {
 namespace {
 
-bool is_source(const Graph::Node& node) { return node.variable || node.is_input; }
+bool is_source(const Graph::Node& node) {
+  return node.variable || node.is_input;
+}
 
 /// A move without work of its own: the memory plan does it.
 bool is_move(const Graph& graph, int n) {
@@ -21,8 +23,10 @@ bool is_move(const Graph& graph, int n) {
 std::vector<char> needed_nodes(const Graph& graph) {
   std::vector<char> needed(graph.nodes().size(), 0);
   const int end = static_cast<int>(graph.nodes().size());
-  for (const auto& [name, value] : graph.outputs()) needed[static_cast<std::size_t>(graph.resolve(value, end).node())] = 1;
-  for (const auto& [variable, value] : graph.assigns()) needed[static_cast<std::size_t>(graph.resolve(value, end).node())] = 1;
+  for (const auto& [name, value] : graph.outputs())
+    needed[static_cast<std::size_t>(graph.resolve(value, end).node())] = 1;
+  for (const auto& [variable, value] : graph.assigns())
+    needed[static_cast<std::size_t>(graph.resolve(value, end).node())] = 1;
   for (std::size_t n = needed.size(); n-- > 0;)
     if (needed[n])
       for (const Value& value : graph.nodes()[n].in)
@@ -60,11 +64,12 @@ std::unique_ptr<Graph> lower_once(const Graph& graph, Device& device, bool& chan
       continue;
     }
     out = node.op->expand(in);
-    if (out.empty()) throw Error(fmt::format("{}: {} has no kernel on this device and no expansion", node.scope, node.op->describe()));
+    if (out.empty())
+      throw Error(fmt::format("{}: {} has no kernel on this device and no expansion", node.scope, node.op->describe()));
     for (std::size_t o = 0; o < out.size(); ++o)
       if (out[o].type() != node.out[o])
-        throw Error(fmt::format("{}: output {} expands to {}, inferred was {}", node.op->describe(), o, out[o].type().str(),
-                                node.out[o].str()));
+        throw Error(fmt::format("{}: output {} expands to {}, inferred was {}", node.op->describe(), o,
+                                out[o].type().str(), node.out[o].str()));
     changed = true;
   }
   for (const auto& [name, value] : graph.outputs()) result->output(name, map(value, end));
@@ -98,7 +103,7 @@ std::vector<std::vector<Scheduled>> schedule_nodes(const Graph& graph, Device& d
     std::size_t group;
   };
   std::vector<std::vector<Scheduled>> groups;
-  std::vector<Open> open;                                // groups that may still grow
+  std::vector<Open> open;                               // groups that may still grow
   std::vector<int> group_of(graph.nodes().size(), -1);  // through views: the group that makes a node's memory
   const std::vector<char> needed = needed_nodes(graph);
 
@@ -107,7 +112,8 @@ std::vector<std::vector<Scheduled>> schedule_nodes(const Graph& graph, Device& d
     if (!needed[static_cast<std::size_t>(n)] || is_source(node)) continue;
     const Types in = input_types(graph, n);
     if (const auto view = node.op->view(in)) {
-      group_of[static_cast<std::size_t>(n)] = group_of[static_cast<std::size_t>(node.in[static_cast<std::size_t>(view->input)].node())];
+      group_of[static_cast<std::size_t>(n)] =
+          group_of[static_cast<std::size_t>(node.in[static_cast<std::size_t>(view->input)].node())];
       continue;
     }
     // A reader closes the groups that it reads from.
@@ -131,7 +137,8 @@ std::vector<std::vector<Scheduled>> schedule_nodes(const Graph& graph, Device& d
     std::vector<Scheduled> members = std::move(groups[old]);
     groups[old].clear();
     members.push_back({n, std::move(kernel)});
-    for (const Scheduled& member : members) group_of[static_cast<std::size_t>(member.node)] = static_cast<int>(groups.size());
+    for (const Scheduled& member : members)
+      group_of[static_cast<std::size_t>(member.node)] = static_cast<int>(groups.size());
     for (int& group : group_of)
       if (group == static_cast<int>(old)) group = static_cast<int>(groups.size());
     if (static_cast<int>(members.size()) < max_group)

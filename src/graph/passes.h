@@ -8,8 +8,8 @@
 
 namespace ganforge {
 
-/// The graph without nodes that nothing needs, and with every op that has no kernel here replaced by its expansion, until
-/// none is left. Throws Error if an op has neither.
+/// The graph without nodes that nothing needs, and with every op that has no kernel here replaced by its expansion,
+/// until none is left. Throws Error if an op has neither.
 std::unique_ptr<Graph> lower(const Graph& graph, Device& device);
 
 /// A node to launch and its kernel. Views and stored values have none and are not scheduled.

@@ -46,7 +46,9 @@ class Planner {
   int root_index(int value) const { return where_[static_cast<std::size_t>(value)].root; }
   std::size_t bytes(int value) const { return problem_.values[static_cast<std::size_t>(value)].bytes; }
   /// The value is all of its root.
-  bool whole(int value) { return where_[static_cast<std::size_t>(value)].offset == 0 && root(value).bytes == bytes(value); }
+  bool whole(int value) {
+    return where_[static_cast<std::size_t>(value)].offset == 0 && root(value).bytes == bytes(value);
+  }
 
   /// Everything in root `from` moves to root `to` at `offset`.
   void merge(int from, int to, std::size_t offset) {
@@ -109,7 +111,8 @@ class Planner {
                           root_index(piece) != root_index(target) && step.pieces[i] % memory_alignment == 0;
         // Laid pieces share the target's root, so the same value cannot be laid twice, nor into two concatenations.
         if (fits)
-          merge(root_index(piece), root_index(target), where_[static_cast<std::size_t>(target)].offset + step.pieces[i]);
+          merge(root_index(piece), root_index(target),
+                where_[static_cast<std::size_t>(target)].offset + step.pieces[i]);
         else
           copies_.push_back({s, piece, target, step.pieces[i]});
       }
@@ -172,8 +175,8 @@ class Planner {
       const bool one_variable = std::ranges::count_if(problem_.assigns, [&](const auto& other) {
                                   return root_index(other.second) == root_index(value);
                                 }) == 1;
-      if (made.fresh && !made.gaps && whole(value) && made.bytes == old.bytes && one_variable && old.last_use < made.first_write &&
-          !old.pinned)
+      if (made.fresh && !made.gaps && whole(value) && made.bytes == old.bytes && one_variable &&
+          old.last_use < made.first_write && !old.pinned)
         merge(root_index(value), stored, 0);
     }
   }
@@ -191,7 +194,7 @@ class Planner {
     struct Block {
       std::size_t bytes;
       int first, last;
-      int root;       // −1: the workspace of step `first`
+      int root;  // −1: the workspace of step `first`
       std::size_t at = 0;
     };
     std::vector<Block> blocks;
@@ -271,6 +274,8 @@ class Planner {
 
 }  // namespace
 
-Plan make_plan(const PlanProblem& problem, bool share) { return Planner(problem, share).run(); }
+Plan make_plan(const PlanProblem& problem, bool share) {
+  return Planner(problem, share).run();
+}
 
 }  // namespace ganforge

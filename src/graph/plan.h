@@ -8,7 +8,9 @@
 namespace ganforge {
 
 inline constexpr std::size_t memory_alignment = 64;
-inline std::size_t align_up(std::size_t bytes) { return (bytes + memory_alignment - 1) / memory_alignment * memory_alignment; }
+inline std::size_t align_up(std::size_t bytes) {
+  return (bytes + memory_alignment - 1) / memory_alignment * memory_alignment;
+}
 
 /// Values are numbered from 0. A step is one instant: a launch of one node or of a group.
 struct PlanProblem {
@@ -43,8 +45,9 @@ struct PlanProblem {
   std::vector<View> views;
   std::vector<Step> steps;
   std::vector<std::size_t> variable_bytes;
-  std::vector<std::pair<int, int>> assigns;  ///< (variable, value) at the end; no value twice, none of them stored or own
-  std::vector<int> outputs;                  ///< values that the host reads after the last step
+  std::vector<std::pair<int, int>>
+      assigns;               ///< (variable, value) at the end; no value twice, none of them stored or own
+  std::vector<int> outputs;  ///< values that the host reads after the last step
 };
 
 struct Place {
@@ -69,12 +72,15 @@ struct Plan {
 };
 
 /// The rules, in this order:
-///   1. a view lies in its base; a piece lies in its concatenation if it is the whole of fresh memory, is piece of no other
+///   1. a view lies in its base; a piece lies in its concatenation if it is the whole of fresh memory, is piece of no
+///   other
 ///      one and its offset is aligned; else it is copied there;
 ///   2. an output takes its in-place input's memory if the step is the last use of all of that memory, nothing else of
 ///      the step lies in it, and sizes agree; a variable's memory only if the program assigns that variable;
-///   3. the last value assigned to a variable is made in the variable's buffer if no use of older values comes at or after
-///      its making and it has no gaps, which the buffer's old content would fill; else it is copied there after the last step;
+///   3. the last value assigned to a variable is made in the variable's buffer if no use of older values comes at or
+///   after
+///      its making and it has no gaps, which the buffer's old content would fill; else it is copied there after the
+///      last step;
 ///   4. what is left shares the arena: first fit, largest first, by lifetime.
 /// `share` off gives every value memory of its own and skips rules 2 and 3: the oracle.
 Plan make_plan(const PlanProblem& problem, bool share = true);

@@ -39,7 +39,7 @@ struct Program::Impl {
   Device* device;
   std::shared_ptr<Buffer> arena;
   Buffer own;
-  std::vector<std::vector<void*>> pointers;                 // what the calls' spans point to
+  std::vector<std::vector<void*>> pointers;  // what the calls' spans point to
   std::vector<std::shared_ptr<const void>> kernel_plans;
   std::vector<Launch> launches;
   std::map<std::string, Port> inputs, outputs;
@@ -69,7 +69,8 @@ class Compiler {
     std::vector<Program::Impl::Launch> once;
     std::size_t next_copy = 0;
     for (int s = 0; s <= static_cast<int>(schedule_.size()); ++s) {
-      for (; next_copy < plan_.copies.size() && plan_.copies[next_copy].step == s; ++next_copy) add_copy(plan_.copies[next_copy]);
+      for (; next_copy < plan_.copies.size() && plan_.copies[next_copy].step == s; ++next_copy)
+        add_copy(plan_.copies[next_copy]);
       if (s < static_cast<int>(schedule_.size()) && schedule_[static_cast<std::size_t>(s)][0].kernel.run)
         add_launch(static_cast<std::size_t>(s), impl_->launches);
     }
@@ -86,7 +87,9 @@ class Compiler {
  private:
   using Launch = Program::Impl::Launch;
 
-  int value_number(const Value& value) const { return first_value_[static_cast<std::size_t>(value.node())] + value.output(); }
+  int value_number(const Value& value) const {
+    return first_value_[static_cast<std::size_t>(value.node())] + value.output();
+  }
 
   void number_values() {
     for (const Graph::Node& node : graph_->nodes()) {
@@ -167,21 +170,26 @@ class Compiler {
     persistent_at_ = bytes;
     for (const auto& group : schedule_)
       for (const Scheduled& member : group) bytes += align_up(member.kernel.persistent);
-    for (const Scheduled& member : once_) bytes += align_up(std::max(member.kernel.persistent, member.kernel.workspace));
+    for (const Scheduled& member : once_)
+      bytes += align_up(std::max(member.kernel.persistent, member.kernel.workspace));
     impl_->own = device_.allocate(bytes);
   }
 
   void* address(const Place& place) const {
     switch (place.memory) {
-      case Place::Memory::arena: return static_cast<char*>(impl_->arena->data()) + place.offset;
+      case Place::Memory::arena:
+        return static_cast<char*>(impl_->arena->data()) + place.offset;
       case Place::Memory::variable:
         return static_cast<char*>(variables_[static_cast<std::size_t>(place.index)]->data()) + place.offset;
       case Place::Memory::own:
-        return static_cast<char*>(impl_->own.data()) + own_offset_[static_cast<std::size_t>(place.index)] + place.offset;
+        return static_cast<char*>(impl_->own.data()) + own_offset_[static_cast<std::size_t>(place.index)] +
+               place.offset;
     }
     return nullptr;
   }
-  void* address(const Value& value) const { return address(plan_.places[static_cast<std::size_t>(value_number(value))]); }
+  void* address(const Value& value) const {
+    return address(plan_.places[static_cast<std::size_t>(value_number(value))]);
+  }
 
   void* take_own(std::size_t bytes) {
     if (bytes == 0) return nullptr;
@@ -228,11 +236,10 @@ class Compiler {
     launch.bytes = bytes;
     const auto node = std::ranges::upper_bound(first_value_, copy.value) - first_value_.begin() - 1;
     const Graph::Node& source = graph_->node(static_cast<int>(node));
-    impl_->report.copies.push_back(fmt::format("{} bytes: {}{}{} → {}", bytes, source.scope, source.scope.empty() ? "" : ": ",
-                                               source.op->describe(),
-                                               copy.step == static_cast<int>(schedule_.size())
-                                                   ? variables_[static_cast<std::size_t>(copy.to.index)]->name
-                                                   : std::string("concat")));
+    impl_->report.copies.push_back(fmt::format(
+        "{} bytes: {}{}{} → {}", bytes, source.scope, source.scope.empty() ? "" : ": ", source.op->describe(),
+        copy.step == static_cast<int>(schedule_.size()) ? variables_[static_cast<std::size_t>(copy.to.index)]->name
+                                                        : std::string("concat")));
   }
 
   ProgramReport::Launch describe_launch(const std::vector<Scheduled>& group) const {
@@ -358,8 +365,14 @@ std::vector<float> Program::floats(const std::string& output) {
   return values;
 }
 
-const Type& Program::output_type(const std::string& output) const { return find_port(impl_->outputs, output, "output").type; }
-const ProgramReport& Program::report() const { return impl_->report; }
-int Program::launches() const { return static_cast<int>(impl_->launches.size()); }
+const Type& Program::output_type(const std::string& output) const {
+  return find_port(impl_->outputs, output, "output").type;
+}
+const ProgramReport& Program::report() const {
+  return impl_->report;
+}
+int Program::launches() const {
+  return static_cast<int>(impl_->launches.size());
+}
 
 }  // namespace ganforge

@@ -1,7 +1,6 @@
 // Where a model is built: scopes, parameters, running quantities, reports; and how parameters begin.
 #include "kernels/prologue.h"
 
-
 #include <ganforge/error.h>
 #include <ganforge/nn.h>
 
@@ -14,9 +13,12 @@ namespace ganforge {
 
 std::string Initializer::str() const {
   switch (kind) {
-    case Kind::constant: return fmt::format("constant({})", mean);
-    case Kind::normal: return fmt::format("normal({}, {})", mean, stddev);
-    case Kind::glorot_uniform: return "glorot_uniform";
+    case Kind::constant:
+      return fmt::format("constant({})", mean);
+    case Kind::normal:
+      return fmt::format("normal({}, {})", mean, stddev);
+    case Kind::glorot_uniform:
+      return "glorot_uniform";
   }
   return "?";
 }
@@ -30,7 +32,8 @@ Initializer Initializer::parse(const std::string& text) {
   const int length = static_cast<int>(text.size());
   if (std::sscanf(text.c_str(), "constant(%f)%n", &a, &end) == 1 && end == length) return {Kind::constant, a, 0};
   if (std::sscanf(text.c_str(), "normal(%f,%f)%n", &a, &b, &end) == 2 && end == length && b >= 0) return normal(a, b);
-  throw ConfigError(fmt::format("unknown initialiser '{}'; known: glorot_uniform, normal(mean, stddev), constant(value), zeros, ones", text));
+  throw ConfigError(fmt::format(
+      "unknown initialiser '{}'; known: glorot_uniform, normal(mean, stddev), constant(value), zeros, ones", text));
 }
 
 Context Context::groups(int groups) const {
@@ -93,7 +96,8 @@ void Context::report(const std::vector<std::pair<std::string, Value>>& quantitie
                  concat_aligned(pieces, statistics_stride, size, /*zero_gaps=*/false));
 }
 
-std::vector<float> initial_values(const Initializer& initial, const std::string& name, const Shape& shape, std::uint64_t seed) {
+std::vector<float> initial_values(const Initializer& initial, const std::string& name, const Shape& shape,
+                                  std::uint64_t seed) {
   std::vector<float> values(static_cast<std::size_t>(shape.elements()));
   // The draw number is a hash of the name (FNV-1a): a weight's start does not depend on what else is built.
   std::uint32_t hash = 2166136261u;
@@ -103,8 +107,12 @@ std::vector<float> initial_values(const Initializer& initial, const std::string&
   const std::int64_t tick = 0;
   const auto n = static_cast<std::int64_t>(values.size());
   switch (initial.kind) {
-    case Initializer::Kind::constant: std::ranges::fill(values, initial.mean); break;
-    case Initializer::Kind::normal: normal(stream, draw, &tick, initial.mean, initial.stddev, values.data(), n); break;
+    case Initializer::Kind::constant:
+      std::ranges::fill(values, initial.mean);
+      break;
+    case Initializer::Kind::normal:
+      normal(stream, draw, &tick, initial.mean, initial.stddev, values.data(), n);
+      break;
     case Initializer::Kind::glorot_uniform: {
       const double receptive = shape.rank() > 2 ? static_cast<double>(shape.elements() / (shape[0] * shape[-1])) : 1.0;
       const double fans = receptive * static_cast<double>(shape[0] + shape[-1]);

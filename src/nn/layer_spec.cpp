@@ -51,9 +51,12 @@ struct Reader {
   void operator()(const char* name, float& member) {
     const Attribute* value = find(name);
     if (!value) return;
-    if (const auto* whole = std::get_if<std::int64_t>(value)) member = static_cast<float>(*whole);
-    else if (const auto* number = std::get_if<float>(value)) member = *number;
-    else wrong_type(spec, name, "a number");
+    if (const auto* whole = std::get_if<std::int64_t>(value))
+      member = static_cast<float>(*whole);
+    else if (const auto* number = std::get_if<float>(value))
+      member = *number;
+    else
+      wrong_type(spec, name, "a number");
     if (!(member >= 0 && member < 1e6f)) wrong_type(spec, name, "a number that is not negative");
   }
   void operator()(const char* name, Initializer& member) {
@@ -90,7 +93,9 @@ Layer read_layer(const LayerSpec& spec) {
 
 }  // namespace
 
-Attribute to_attribute(const Initializer& initial) { return initial.str(); }
+Attribute to_attribute(const Initializer& initial) {
+  return initial.str();
+}
 
 Layer make_layer(const LayerSpec& spec) {
   std::optional<Layer> layer;
@@ -99,7 +104,9 @@ Layer make_layer(const LayerSpec& spec) {
     known.emplace_back(L::name);
     if (spec.type == L::name) layer = read_layer<L>(spec);
   };
-  [&]<class... L>(std::type_identity<std::tuple<L...>>) { (consider(std::type_identity<L>{}), ...); }(std::type_identity<KnownLayers>{});
+  [&]<class... L>(std::type_identity<std::tuple<L...>>) {
+    (consider(std::type_identity<L>{}), ...);
+  }(std::type_identity<KnownLayers>{});
   if (!layer) throw ConfigError(fmt::format("unknown layer '{}'; {}", spec.type, suggestion(spec.type, known)));
   return *layer;
 }

@@ -8,8 +8,10 @@ namespace ganforge {
 
 Value Linear::operator()(Context& context, Value x, const Activation& activation) const {
   if (x.shape().rank() != 2)
-    throw ShapeError(fmt::format("{}: linear takes [N, features], got {}; put a flatten before it", context.scope(), x.shape().str()));
-  if (out_features < 1) throw ShapeError(fmt::format("{}: linear with {} output features", context.scope(), out_features));
+    throw ShapeError(fmt::format("{}: linear takes [N, features], got {}; put a flatten before it", context.scope(),
+                                 x.shape().str()));
+  if (out_features < 1)
+    throw ShapeError(fmt::format("{}: linear with {} output features", context.scope(), out_features));
   const Value w = context.parameter("w", {out_features, x.shape()[1]}, init);
   const Value b = bias ? context.parameter("b", {out_features}, Initializer::zeros()) : Value();
   return linear(x, w, b, activation);
@@ -28,7 +30,9 @@ Value BatchNorm::operator()(Context& context, Value x, const Activation& activat
   return result.y;
 }
 
-Value Flatten::operator()(Context&, Value x) const { return reshape(x, {x.shape()[0], -1}); }
+Value Flatten::operator()(Context&, Value x) const {
+  return reshape(x, {x.shape()[0], -1});
+}
 
 Value Reshape::operator()(Context& context, Value x) const {
   std::vector<std::int64_t> extents = {x.shape()[0]};

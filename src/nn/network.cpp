@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::int64_t flat_alignment = 16;  // floats: 64 bytes
 
-std::int64_t align(std::int64_t elements) { return (elements + flat_alignment - 1) / flat_alignment * flat_alignment; }
+std::int64_t align(std::int64_t elements) {
+  return (elements + flat_alignment - 1) / flat_alignment * flat_alignment;
+}
 
 }  // namespace
 
@@ -41,7 +43,8 @@ Value Network::operator()(const Context& context, Value x) {
   return model_(own, x);
 }
 
-Value Network::parameter(const Context& context, const std::string& name, const Shape& shape, const Initializer& initial) {
+Value Network::parameter(const Context& context, const std::string& name, const Shape& shape,
+                         const Initializer& initial) {
   auto found = std::ranges::find(parameters_, name, &Parameter::name);
   if (registering_) {
     if (found == parameters_.end()) parameters_.push_back({name, shape, initial, 0});
@@ -96,12 +99,15 @@ void adam(Context& context, Network& network, const Values& gradients, const Ada
   VariableStore& store = context.store();
   const std::vector<Network::Parameter>& parameters = network.parameter_list();
   if (gradients.size() != parameters.size())
-    throw Error(fmt::format("{} has {} parameters, got {} gradients", network.name(), parameters.size(), gradients.size()));
+    throw Error(
+        fmt::format("{} has {} parameters, got {} gradients", network.name(), parameters.size(), gradients.size()));
   Values pieces;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i])
-      throw Error(fmt::format("no gradient reaches {}: the loss does not depend on it, or the weights were updated after the loss was built",
-                              parameters[i].name));
+      throw Error(
+          fmt::format("no gradient reaches {}: the loss does not depend on it, or the weights were updated after the "
+                      "loss was built",
+                      parameters[i].name));
     pieces.push_back(reshape(gradients[i], {-1}));
   }
   const Type& flat = network.weights().type;
@@ -114,7 +120,8 @@ void adam(Context& context, Network& network, const Values& gradients, const Ada
   const std::string outer = graph.scope();
   graph.set_scope(network.name());
   const Value g = concat_aligned(pieces, flat_alignment);
-  state = adam_step(state, g, lr ? lr : constant(graph, static_cast<double>(options.lr), {DType::float32, {}}), options);
+  state =
+      adam_step(state, g, lr ? lr : constant(graph, static_cast<double>(options.lr), {DType::float32, {}}), options);
   graph.assign(network.weights(), state.w);
   graph.assign(m, state.m);
   graph.assign(v, state.v);

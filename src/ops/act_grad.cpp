@@ -5,10 +5,14 @@ namespace ganforge {
 
 Value plain_act_grad(Value dy, Value y, const Activation& activation) {
   switch (activation.kind) {
-    case Activation::Kind::none: return dy;
-    case Activation::Kind::leaky_relu: return mul(dy, leaky_slope(y, static_cast<double>(activation.negative_slope)));
-    case Activation::Kind::tanh: return mul(dy, affine(square(y), -1, 1));
-    case Activation::Kind::sigmoid: return mul(dy, mul(y, affine(y, -1, 1)));
+    case Activation::Kind::none:
+      return dy;
+    case Activation::Kind::leaky_relu:
+      return mul(dy, leaky_slope(y, static_cast<double>(activation.negative_slope)));
+    case Activation::Kind::tanh:
+      return mul(dy, affine(square(y), -1, 1));
+    case Activation::Kind::sigmoid:
+      return mul(dy, mul(y, affine(y, -1, 1)));
   }
   return dy;
 }

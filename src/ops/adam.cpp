@@ -13,7 +13,8 @@ class AdamOp : public Op {
  public:
   explicit AdamOp(AdamOptions options) : o_(options) {}
   std::string describe() const override {
-    std::string text = fmt::format("adam beta1={} beta2={} eps={} ema_decay={}", o_.beta1, o_.beta2, o_.eps, o_.ema_decay);
+    std::string text =
+        fmt::format("adam beta1={} beta2={} eps={} ema_decay={}", o_.beta1, o_.beta2, o_.eps, o_.ema_decay);
     for (const AdamSegment& s : o_.segments) text += fmt::format(" to {}: lr×{} decay={}", s.end, s.lr_scale, s.decay);
     return text;
   }
@@ -22,13 +23,16 @@ class AdamOp : public Op {
     require_same_dtype(in);
     require_float(in[0], "w");
     require(in[0].shape.rank() == 1, fmt::format("a flat buffer wanted, got {}", in[0].shape.str()));
-    for (std::size_t i : {1u, 2u, 3u}) require(in[i] == in[0], fmt::format("w is {}, another buffer {}", in[0].str(), in[i].str()));
+    for (std::size_t i : {1u, 2u, 3u})
+      require(in[i] == in[0], fmt::format("w is {}, another buffer {}", in[0].str(), in[i].str()));
     require(in[4].shape.rank() == 0 && in[5].shape.rank() == 0, "t and lr must be scalars");
-    require(o_.segments.size() <= max_adam_segments, fmt::format("at most {} segments, got {}", max_adam_segments, o_.segments.size()));
+    require(o_.segments.size() <= max_adam_segments,
+            fmt::format("at most {} segments, got {}", max_adam_segments, o_.segments.size()));
     std::int64_t end = 0;
     for (const AdamSegment& s : o_.segments) {
       require(s.end > end && s.end <= in[0].shape[0] && s.end % 16 == 0,
-              fmt::format("segment ends must rise by multiples of 16 up to {}, got {} after {}", in[0].shape[0], s.end, end));
+              fmt::format("segment ends must rise by multiples of 16 up to {}, got {} after {}", in[0].shape[0], s.end,
+                          end));
       end = s.end;
     }
     Types out = {in[0], in[0], in[0], in[4]};
@@ -45,7 +49,8 @@ class AdamOp : public Op {
     const Value m = in[2] * beta1 + g * (1 - beta1);
     const Value v = in[3] * beta2 + square(g) * (1 - beta2);
     const auto correction = [&](double beta) { return affine(exp(t * std::log(beta)), -1, 1); };  // 1 − βᵗ
-    Value step = div(beta1 > 0 ? div(m, correction(beta1)) : m, sqrt(div(v, correction(beta2))) + static_cast<double>(o_.eps));
+    Value step =
+        div(beta1 > 0 ? div(m, correction(beta1)) : m, sqrt(div(v, correction(beta2))) + static_cast<double>(o_.eps));
     if (!o_.segments.empty())
       step = by_segment(w, &AdamSegment::lr_scale, 1) * (step + by_segment(w, &AdamSegment::decay, 0) * w);
     const Value new_w = w - lr * step;
@@ -103,7 +108,7 @@ class AdamOp : public Op {
 
  private:
   /// One setting of the segments, spread over the elements.
-  Value by_segment(Value w, float AdamSegment::* member, double behind) const {
+  Value by_segment(Value w, float AdamSegment::*member, double behind) const {
     Values pieces;
     std::int64_t begin = 0;
     const auto piece = [&](std::int64_t end, double value) {

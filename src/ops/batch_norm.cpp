@@ -7,11 +7,17 @@ namespace ganforge {
 namespace {
 
 /// x [groups · rows, channels] → [groups, rows, channels]
-Value by_group(Value x, int groups) { return reshape(x, Shape{groups, x.shape()[0] / groups, x.shape()[1]}); }
+Value by_group(Value x, int groups) {
+  return reshape(x, Shape{groups, x.shape()[0] / groups, x.shape()[1]});
+}
 /// [groups, channels] → [groups, 1, channels]
-Value row_of(Value x) { return reshape(x, Shape{x.shape()[0], 1, x.shape()[1]}); }
+Value row_of(Value x) {
+  return reshape(x, Shape{x.shape()[0], 1, x.shape()[1]});
+}
 
-Value reciprocal_std(Value var, float eps) { return recip(sqrt(affine(var, 1, static_cast<double>(eps)))); }
+Value reciprocal_std(Value var, float eps) {
+  return recip(sqrt(affine(var, 1, static_cast<double>(eps))));
+}
 
 void require_channels(const Types& in, std::size_t first, std::size_t last, std::int64_t channels) {
   for (std::size_t i = first; i < last; ++i)
@@ -35,7 +41,8 @@ class BatchNormOp : public Op {
  public:
   explicit BatchNormOp(BatchNormOptions options) : o_(options) {}
   std::string describe() const override {
-    return fmt::format("batch_norm eps={} momentum={} groups={} act={}", o_.eps, o_.momentum, o_.groups, ganforge::describe(o_.activation));
+    return fmt::format("batch_norm eps={} momentum={} groups={} act={}", o_.eps, o_.momentum, o_.groups,
+                       ganforge::describe(o_.activation));
   }
 
   Types infer(const Types& in) const override {
@@ -58,7 +65,8 @@ class BatchNormOp : public Op {
     const Value normal = reshape(centred * row_of(reciprocal_std(var, o_.eps)), in[0].shape());
     const Value y = activate(normal * in[1] + in[2], o_.activation);
     Value running_mean = in[3], running_var = in[4];
-    const double keep = static_cast<double>(o_.momentum), unbiased = rows > 1 ? static_cast<double>(rows) / static_cast<double>(rows - 1) : 1.0;
+    const double keep = static_cast<double>(o_.momentum),
+                 unbiased = rows > 1 ? static_cast<double>(rows) / static_cast<double>(rows - 1) : 1.0;
     for (int g = 0; g < o_.groups; ++g) {
       const auto of_group = [&](Value v) { return reshape(slice(v, 0, g, g + 1), in[1].shape()); };
       running_mean = running_mean * keep + of_group(mean) * (1 - keep);
@@ -74,28 +82,29 @@ class BatchNormOp : public Op {
   Kernel prepare(Device& device, const Types& in) const override {
     if (in[0].dtype != DType::float32) return {};
     const std::int64_t rows = in[0].shape[0] / o_.groups, channels = in[0].shape[1];
-    return with_memory(device, rows, channels, o_.groups, make_kernel([o = o_, rows, channels](const auto& stream, const Call& call) {
-      BatchNormArgs a{};
-      a.x = call.template input<float>(0);
-      a.gamma = call.template input<float>(1);
-      a.beta = call.template input<float>(2);
-      a.running_mean = call.template input<float>(3);
-      a.running_var = call.template input<float>(4);
-      a.y = call.template output<float>(0);
-      a.mean = call.template output<float>(1);
-      a.var = call.template output<float>(2);
-      a.new_running_mean = call.template output<float>(3);
-      a.new_running_var = call.template output<float>(4);
-      a.rows = rows;
-      a.channels = channels;
-      a.groups = o.groups;
-      a.eps = o.eps;
-      a.momentum = o.momentum;
-      a.act = o.activation;
-      a.workspace = call.workspace;
-      a.tickets = call.persistent;
-      batch_norm(stream, a);
-    }));
+    return with_memory(device, rows, channels, o_.groups,
+                       make_kernel([o = o_, rows, channels](const auto& stream, const Call& call) {
+                         BatchNormArgs a{};
+                         a.x = call.template input<float>(0);
+                         a.gamma = call.template input<float>(1);
+                         a.beta = call.template input<float>(2);
+                         a.running_mean = call.template input<float>(3);
+                         a.running_var = call.template input<float>(4);
+                         a.y = call.template output<float>(0);
+                         a.mean = call.template output<float>(1);
+                         a.var = call.template output<float>(2);
+                         a.new_running_mean = call.template output<float>(3);
+                         a.new_running_var = call.template output<float>(4);
+                         a.rows = rows;
+                         a.channels = channels;
+                         a.groups = o.groups;
+                         a.eps = o.eps;
+                         a.momentum = o.momentum;
+                         a.act = o.activation;
+                         a.workspace = call.workspace;
+                         a.tickets = call.persistent;
+                         batch_norm(stream, a);
+                       }));
   }
 
   Cost cost(const Types& in) const override {
@@ -106,22 +115,25 @@ class BatchNormOp : public Op {
   BatchNormOptions o_;
 };
 
-/// dy, x, γ, mean, var[, y] → dx, dγ, dβ. `input_act` is the activation whose output x is; its derivative multiplies dx.
+/// dy, x, γ, mean, var[, y] → dx, dγ, dβ. `input_act` is the activation whose output x is; its derivative multiplies
+/// dx.
 class BatchNormGradOp : public Op, public ActGradAbsorber {
  public:
   BatchNormGradOp(BatchNormOptions options, Activation input_act) : o_(options), input_act_(input_act) {}
   std::string describe() const override {
-    return fmt::format("batch_norm_grad eps={} groups={} act={} input_act={}", o_.eps, o_.groups, ganforge::describe(o_.activation),
-                       ganforge::describe(input_act_));
+    return fmt::format("batch_norm_grad eps={} groups={} act={} input_act={}", o_.eps, o_.groups,
+                       ganforge::describe(o_.activation), ganforge::describe(input_act_));
   }
 
   Types infer(const Types& in) const override {
     require_same_dtype(in);
     require_float(in[0], "dy");
-    require(in[0] == in[1] && in[0].shape.rank() == 2, fmt::format("dy is {}, x is {}", in[0].shape.str(), in[1].shape.str()));
+    require(in[0] == in[1] && in[0].shape.rank() == 2,
+            fmt::format("dy is {}, x is {}", in[0].shape.str(), in[1].shape.str()));
     const Type per_channel{in[0].dtype, {in[0].shape[1]}};
     require_channels(in, 2, 3, in[0].shape[1]);
-    require(in[3].shape == Shape{o_.groups, in[0].shape[1]} && in[4] == in[3], fmt::format("the statistics are {}", in[3].shape.str()));
+    require(in[3].shape == Shape{o_.groups, in[0].shape[1]} && in[4] == in[3],
+            fmt::format("the statistics are {}", in[3].shape.str()));
     return {in[0], per_channel, per_channel};
   }
 
@@ -143,7 +155,8 @@ class BatchNormGradOp : public Op, public ActGradAbsorber {
     if (dx.output() != 0 || input_act_ || node.in[1] != y) return {};
     const Values masked = dx.graph().add(BatchNormGradOp(o_, act), Values(node.in));
     // dγ and dβ are the same: with them read from here, the op without the mask has no reader left.
-    for (const int output : {1, 2}) dx.graph().replace(Value(dx.graph(), dx.node(), output), masked[static_cast<std::size_t>(output)]);
+    for (const int output : {1, 2})
+      dx.graph().replace(Value(dx.graph(), dx.node(), output), masked[static_cast<std::size_t>(output)]);
     return masked[0];
   }
 
@@ -152,27 +165,29 @@ class BatchNormGradOp : public Op, public ActGradAbsorber {
   Kernel prepare(Device& device, const Types& in) const override {
     if (in[0].dtype != DType::float32) return {};
     const std::int64_t rows = in[0].shape[0] / o_.groups, channels = in[0].shape[1];
-    return with_memory(device, rows, channels, o_.groups, make_kernel([o = o_, input_act = input_act_, rows, channels](const auto& stream, const Call& call) {
-      BatchNormGradArgs a{};
-      a.dy = call.template input<float>(0);
-      a.x = call.template input<float>(1);
-      a.gamma = call.template input<float>(2);
-      a.mean = call.template input<float>(3);
-      a.var = call.template input<float>(4);
-      a.y = o.activation ? call.template input<float>(5) : nullptr;
-      a.dx = call.template output<float>(0);
-      a.dgamma = call.template output<float>(1);
-      a.dbeta = call.template output<float>(2);
-      a.rows = rows;
-      a.channels = channels;
-      a.groups = o.groups;
-      a.eps = o.eps;
-      a.act = o.activation;
-      a.input_act = input_act;
-      a.workspace = call.workspace;
-      a.tickets = call.persistent;
-      batch_norm_grad(stream, a);
-    }));
+    return with_memory(
+        device, rows, channels, o_.groups,
+        make_kernel([o = o_, input_act = input_act_, rows, channels](const auto& stream, const Call& call) {
+          BatchNormGradArgs a{};
+          a.dy = call.template input<float>(0);
+          a.x = call.template input<float>(1);
+          a.gamma = call.template input<float>(2);
+          a.mean = call.template input<float>(3);
+          a.var = call.template input<float>(4);
+          a.y = o.activation ? call.template input<float>(5) : nullptr;
+          a.dx = call.template output<float>(0);
+          a.dgamma = call.template output<float>(1);
+          a.dbeta = call.template output<float>(2);
+          a.rows = rows;
+          a.channels = channels;
+          a.groups = o.groups;
+          a.eps = o.eps;
+          a.act = o.activation;
+          a.input_act = input_act;
+          a.workspace = call.workspace;
+          a.tickets = call.persistent;
+          batch_norm_grad(stream, a);
+        }));
   }
 
   Cost cost(const Types& in) const override {
@@ -197,7 +212,9 @@ Values BatchNormOp::grad(const Values& in, const Values& out, const Values& dout
 class BatchNormInferenceOp : public Op {
  public:
   BatchNormInferenceOp(float eps, Activation act) : eps_(eps), act_(act) {}
-  std::string describe() const override { return fmt::format("batch_norm_inference eps={} act={}", eps_, ganforge::describe(act_)); }
+  std::string describe() const override {
+    return fmt::format("batch_norm_inference eps={} act={}", eps_, ganforge::describe(act_));
+  }
   Types infer(const Types& in) const override {
     require_same_dtype(in);
     require_float(in[0], "x");
@@ -210,10 +227,12 @@ class BatchNormInferenceOp : public Op {
   }
   Kernel prepare(Device&, const Types& in) const override {
     if (in[0].dtype != DType::float32) return {};
-    return make_kernel([eps = eps_, act = act_, rows = in[0].shape[0], channels = in[0].shape[1]](const auto& stream, const Call& call) {
+    return make_kernel([eps = eps_, act = act_, rows = in[0].shape[0], channels = in[0].shape[1]](const auto& stream,
+                                                                                                  const Call& call) {
       batch_norm_inference(stream, BatchNormInferenceArgs{call.template input<float>(0), call.template input<float>(1),
                                                           call.template input<float>(2), call.template input<float>(3),
-                                                          call.template input<float>(4), call.template output<float>(0), rows, channels, eps, act});
+                                                          call.template input<float>(4), call.template output<float>(0),
+                                                          rows, channels, eps, act});
     });
   }
 
@@ -224,19 +243,23 @@ class BatchNormInferenceOp : public Op {
 
 /// [..., channels] → [rows, channels]
 Value as_rows(Value x) {
-  require(x.graph(), "batch_norm", x.shape().rank() >= 2, fmt::format("x […, channels] with two axes or more wanted, got {}", x.shape().str()));
+  require(x.graph(), "batch_norm", x.shape().rank() >= 2,
+          fmt::format("x […, channels] with two axes or more wanted, got {}", x.shape().str()));
   return reshape(x, {-1, x.shape()[-1]});
 }
 
 }  // namespace
 
-BatchNormResult batch_norm(Value x, Value gamma, Value beta, Value running_mean, Value running_var, const BatchNormOptions& options) {
+BatchNormResult batch_norm(Value x, Value gamma, Value beta, Value running_mean, Value running_var,
+                           const BatchNormOptions& options) {
   const Values out = x.graph().add(BatchNormOp(options), {as_rows(x), gamma, beta, running_mean, running_var});
   return {reshape(out[0], x.shape()), out[1], out[2], out[3], out[4]};
 }
 
-Value batch_norm_inference(Value x, Value gamma, Value beta, Value running_mean, Value running_var, float eps, const Activation& activation) {
-  const Values out = x.graph().add(BatchNormInferenceOp(eps, activation), {as_rows(x), gamma, beta, running_mean, running_var});
+Value batch_norm_inference(Value x, Value gamma, Value beta, Value running_mean, Value running_var, float eps,
+                           const Activation& activation) {
+  const Values out =
+      x.graph().add(BatchNormInferenceOp(eps, activation), {as_rows(x), gamma, beta, running_mean, running_var});
   return reshape(out[0], x.shape());
 }
 

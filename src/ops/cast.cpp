@@ -29,6 +29,8 @@ class CastOp : public Op {
 
 }  // namespace
 
-Value cast(Value x, DType to) { return x.type().dtype == to ? x : x.graph().add(CastOp(to), {x})[0]; }
+Value cast(Value x, DType to) {
+  return x.type().dtype == to ? x : x.graph().add(CastOp(to), {x})[0];
+}
 
 }  // namespace ganforge

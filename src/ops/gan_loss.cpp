@@ -7,21 +7,28 @@ namespace {
 
 const char* name(Objective objective) {
   switch (objective) {
-    case Objective::non_saturating: return "non_saturating";
-    case Objective::saturating: return "saturating";
-    case Objective::least_squares: return "least_squares";
+    case Objective::non_saturating:
+      return "non_saturating";
+    case Objective::saturating:
+      return "saturating";
+    case Objective::least_squares:
+      return "least_squares";
   }
   return "?";
 }
 
 /// The gradient with respect to the logits is an output; the loss's cotangent scales it.
-Value scaled(Value dlogits, Value dloss) { return mul(dlogits, broadcast(dloss, dlogits.shape())); }
+Value scaled(Value dlogits, Value dloss) {
+  return mul(dlogits, broadcast(dloss, dlogits.shape()));
+}
 
 /// logits [2n] → loss, dlogits, d_real, d_fake, accuracy
 class DiscriminatorLossOp : public Op {
  public:
   DiscriminatorLossOp(Objective objective, float real_target) : objective_(objective), target_(real_target) {}
-  std::string describe() const override { return fmt::format("discriminator_loss {} real_target={}", name(objective_), target_); }
+  std::string describe() const override {
+    return fmt::format("discriminator_loss {} real_target={}", name(objective_), target_);
+  }
 
   Types infer(const Types& in) const override {
     require_float(in[0], "logits");
@@ -41,11 +48,12 @@ class DiscriminatorLossOp : public Op {
     };
     if (objective_ == Objective::least_squares) {
       const Value r = real - t;
-      return {(mean(square(r)) + mean(square(fake))) * 0.5, concat({r, fake}, 0) / n, mean(real), mean(fake), correct(0.5)};
+      return {(mean(square(r)) + mean(square(fake))) * 0.5, concat({r, fake}, 0) / n, mean(real), mean(fake),
+              correct(0.5)};
     }
     const Value p_real = sigmoid(real), p_fake = sigmoid(fake);
-    return {mean(softplus(-real) + real * (1 - t)) + mean(softplus(fake)), concat({p_real - t, p_fake}, 0) / n, mean(p_real),
-            mean(p_fake), correct(0)};
+    return {mean(softplus(-real) + real * (1 - t)) + mean(softplus(fake)), concat({p_real - t, p_fake}, 0) / n,
+            mean(p_real), mean(p_fake), correct(0)};
   }
 
   Values grad(const Values& in, const Values& out, const Values& dout) const override {
@@ -55,10 +63,12 @@ class DiscriminatorLossOp : public Op {
 
   Kernel prepare(Device&, const Types& in) const override {
     if (in[0].dtype != DType::float32) return {};
-    return make_kernel([objective = objective_, target = target_, n = in[0].shape[0] / 2](const auto& stream, const Call& call) {
+    return make_kernel([objective = objective_, target = target_, n = in[0].shape[0] / 2](const auto& stream,
+                                                                                          const Call& call) {
       discriminator_loss(stream, DiscriminatorLossArgs{call.template input<float>(0), call.template output<float>(0),
                                                        call.template output<float>(1), call.template output<float>(2),
-                                                       call.template output<float>(3), call.template output<float>(4), n, objective, target});
+                                                       call.template output<float>(3), call.template output<float>(4),
+                                                       n, objective, target});
     });
   }
 
@@ -83,9 +93,12 @@ class GeneratorLossOp : public Op {
     const Value f = in[0];
     const double n = static_cast<double>(f.shape()[0]);
     switch (objective_) {
-      case Objective::non_saturating: return {mean(softplus(-f)), (sigmoid(f) - 1.0) / n};
-      case Objective::saturating: return {-mean(softplus(f)), -sigmoid(f) / n};
-      case Objective::least_squares: return {mean(square(f - 1.0)) * 0.5, (f - 1.0) / n};
+      case Objective::non_saturating:
+        return {mean(softplus(-f)), (sigmoid(f) - 1.0) / n};
+      case Objective::saturating:
+        return {-mean(softplus(f)), -sigmoid(f) / n};
+      case Objective::least_squares:
+        return {mean(square(f - 1.0)) * 0.5, (f - 1.0) / n};
     }
     return {};
   }

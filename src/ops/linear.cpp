@@ -1,5 +1,5 @@
-// Fully connected layer and its two gradients. They differentiate into each other, so penalties of any order run on the same
-// three kernels.
+// Fully connected layer and its two gradients. They differentiate into each other, so penalties of any order run on the
+// same three kernels.
 #include "kernels/linear.h"
 #include "src/ops/act_grad.h"
 #include "src/ops/support.h"
@@ -7,7 +7,9 @@
 namespace ganforge {
 namespace {
 
-bool has_kernel(const Types& in) { return in[0].dtype == DType::float32; }
+bool has_kernel(const Types& in) {
+  return in[0].dtype == DType::float32;
+}
 
 double gemm_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
@@ -16,13 +18,16 @@ double gemm_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
 class LinearOp : public Op {
  public:
   LinearOp(bool bias, Activation act) : bias_(bias), act_(act) {}
-  std::string describe() const override { return fmt::format("linear bias={:d} act={}", bias_, ganforge::describe(act_)); }
+  std::string describe() const override {
+    return fmt::format("linear bias={:d} act={}", bias_, ganforge::describe(act_));
+  }
 
   Types infer(const Types& in) const override {
     require_same_dtype(in);
     require_float(in[0], "x");
     const Shape &x = in[0].shape, &w = in[1].shape;
-    require(x.rank() == 2 && w.rank() == 2, fmt::format("x [rows, in] and w [out, in] wanted, got {} and {}", x.str(), w.str()));
+    require(x.rank() == 2 && w.rank() == 2,
+            fmt::format("x [rows, in] and w [out, in] wanted, got {} and {}", x.str(), w.str()));
     require(x[1] == w[1], fmt::format("x has {} features, w takes {}", x[1], w[1]));
     if (bias_) require(in[2].shape == Shape{w[0]}, fmt::format("b must be [{}], got {}", w[0], in[2].shape.str()));
     return {{in[0].dtype, {x[0], w[0]}}};
@@ -44,10 +49,11 @@ class LinearOp : public Op {
 
   Kernel prepare(Device&, const Types& in) const override {
     if (!has_kernel(in)) return {};
-    return make_kernel([bias = bias_, act = act_, rows = in[0].shape[0], features = in[0].shape[1], out = in[1].shape[0]](
-                           const auto& stream, const Call& call) {
+    return make_kernel([bias = bias_, act = act_, rows = in[0].shape[0], features = in[0].shape[1],
+                        out = in[1].shape[0]](const auto& stream, const Call& call) {
       linear(stream, LinearArgs{call.template input<float>(0), call.template input<float>(1),
-                                bias ? call.template input<float>(2) : nullptr, call.template output<float>(0), rows, features, out, act});
+                                bias ? call.template input<float>(2) : nullptr, call.template output<float>(0), rows,
+                                features, out, act});
     });
   }
 
@@ -70,7 +76,8 @@ class LinearInputGradOp : public Op, public ActGradAbsorber {
     require_same_dtype(in);
     require_float(in[0], "dz");
     const Shape &dz = in[0].shape, &w = in[1].shape;
-    require(dz.rank() == 2 && w.rank() == 2, fmt::format("dz [rows, out] and w [out, in] wanted, got {} and {}", dz.str(), w.str()));
+    require(dz.rank() == 2 && w.rank() == 2,
+            fmt::format("dz [rows, out] and w [out, in] wanted, got {} and {}", dz.str(), w.str()));
     require(dz[1] == w[0], fmt::format("dz has {} features, w makes {}", dz[1], w[0]));
     const Shape dx{dz[0], w[1]};
     if (act_) require(in.size() == 3 && in[2].shape == dx, fmt::format("y must be {}", dx.str()));
@@ -149,10 +156,16 @@ class LinearWeightGradOp : public Op {
       std::size_t n = 0;
       for (const Call& call : calls) {
         const Sizes& sizes = *static_cast<const Sizes*>(call.plan);
-        layers[n++] = {call.input<float>(0), call.input<float>(1), call.output<float>(0), call.output<float>(1),
-                       sizes.rows, sizes.in, sizes.out};
+        layers[n++] = {call.input<float>(0),
+                       call.input<float>(1),
+                       call.output<float>(0),
+                       call.output<float>(1),
+                       sizes.rows,
+                       sizes.in,
+                       sizes.out};
       }
-      std::visit([&](const auto& s) { linear_weight_grad(s, std::span<const LinearWeightGradArgs>(layers, n)); }, stream);
+      std::visit([&](const auto& s) { linear_weight_grad(s, std::span<const LinearWeightGradArgs>(layers, n)); },
+                 stream);
     };
     return kernel;
   }

@@ -16,8 +16,8 @@ class MatmulOp : public Op {
     const Shape &a = in[0].shape, &b = in[1].shape;
     require(a.rank() >= 2 && b.rank() >= 2, fmt::format("matrices wanted, got {} and {}", a.str(), b.str()));
     const std::int64_t k = a[transpose_a_ ? -2 : -1], k_b = b[transpose_b_ ? -1 : -2];
-    require(k == k_b, fmt::format("{}{} times {}{}: inner sizes {} and {} differ", a.str(), transpose_a_ ? "ᵀ" : "", b.str(),
-                                  transpose_b_ ? "ᵀ" : "", k, k_b));
+    require(k == k_b, fmt::format("{}{} times {}{}: inner sizes {} and {} differ", a.str(), transpose_a_ ? "ᵀ" : "",
+                                  b.str(), transpose_b_ ? "ᵀ" : "", k, k_b));
     require(a.rank() == 2 || b.rank() == 2 || leading(a) == leading(b),
             fmt::format("batches of {} and {} differ", a.str(), b.str()));
     Shape out = a.rank() >= b.rank() ? a : b;
@@ -54,7 +54,8 @@ class MatmulOp : public Op {
 
   Cost cost(const Types& in) const override {
     Cost cost = Op::cost(in);
-    cost.flops = 2.0 * static_cast<double>(infer(in)[0].shape.elements()) * static_cast<double>(in[0].shape[transpose_a_ ? -2 : -1]);
+    cost.flops = 2.0 * static_cast<double>(infer(in)[0].shape.elements()) *
+                 static_cast<double>(in[0].shape[transpose_a_ ? -2 : -1]);
     return cost;
   }
 

@@ -41,10 +41,13 @@ class ReshapeOp : public Op {
   std::string describe() const override { return "reshape to=" + shape_.str(); }
   Types infer(const Types& in) const override {
     require(in[0].shape.elements() == shape_.elements(),
-            fmt::format("{} has {} elements, {} has {}", in[0].shape.str(), in[0].shape.elements(), shape_.str(), shape_.elements()));
+            fmt::format("{} has {} elements, {} has {}", in[0].shape.str(), in[0].shape.elements(), shape_.str(),
+                        shape_.elements()));
     return {{in[0].dtype, shape_}};
   }
-  Values grad(const Values& in, const Values&, const Values& dout) const override { return {reshape(dout[0], in[0].shape())}; }
+  Values grad(const Values& in, const Values&, const Values& dout) const override {
+    return {reshape(dout[0], in[0].shape())};
+  }
   std::optional<View> view(const Types&) const override { return View{0, 0}; }
   Kernel prepare(Device&, const Types&) const override { return {}; }
 
@@ -61,20 +64,23 @@ class TransposeOp : public Op {
     std::vector<char> seen(static_cast<std::size_t>(rank), 0);
     bool ok = static_cast<int>(permutation_.size()) == rank;
     for (int axis : permutation_) ok = ok && axis >= 0 && axis < rank && !seen[static_cast<std::size_t>(axis)]++;
-    require(ok, fmt::format("[{}] is no permutation of the axes of {}", fmt::join(permutation_, ","), in[0].shape.str()));
+    require(ok,
+            fmt::format("[{}] is no permutation of the axes of {}", fmt::join(permutation_, ","), in[0].shape.str()));
     std::vector<std::int64_t> extents;
     for (int axis : permutation_) extents.push_back(in[0].shape[axis]);
     return {{in[0].dtype, Shape(extents)}};
   }
   Values grad(const Values&, const Values&, const Values& dout) const override {
     std::vector<int> inverse(permutation_.size());
-    for (std::size_t i = 0; i < inverse.size(); ++i) inverse[static_cast<std::size_t>(permutation_[i])] = static_cast<int>(i);
+    for (std::size_t i = 0; i < inverse.size(); ++i)
+      inverse[static_cast<std::size_t>(permutation_[i])] = static_cast<int>(i);
     return {transpose(dout[0], inverse)};
   }
   Kernel prepare(Device&, const Types& in) const override {
     CopyPlan plan = dense_copy(infer(in)[0].shape);
     const auto strides = dense_strides(in[0].shape);
-    for (std::size_t a = 0; a < permutation_.size(); ++a) plan.x_stride[a] = strides[static_cast<std::size_t>(permutation_[a])];
+    for (std::size_t a = 0; a < permutation_.size(); ++a)
+      plan.x_stride[a] = strides[static_cast<std::size_t>(permutation_[a])];
     return copy_kernel({plan}, in[0].dtype);
   }
 
@@ -229,7 +235,9 @@ class ConcatOp : public Op {
     for (const Type& type : in) {
       offsets.push_back(offset);
       const std::int64_t n = type.shape[axis_];
-      offset += n == 0 ? 0 : type.bytes() / static_cast<std::size_t>(n) * static_cast<std::size_t>((n + align_ - 1) / align_ * align_);
+      offset += n == 0 ? 0
+                       : type.bytes() / static_cast<std::size_t>(n) *
+                             static_cast<std::size_t>((n + align_ - 1) / align_ * align_);
     }
     return offsets;
   }
@@ -254,19 +262,26 @@ class ConcatOp : public Op {
   bool zero_gaps_;
 };
 
-/// y = x. As a copy it has memory of its own; as an alias it is a view with a name of its own, and may stop the gradient.
+/// y = x. As a copy it has memory of its own; as an alias it is a view with a name of its own, and may stop the
+/// gradient.
 class IdentityOp : public Op {
  public:
   enum class Kind { alias, copy, stop_gradient };
   IdentityOp(Kind kind, int number) : kind_(kind), number_(number) {}
   std::string describe() const override {
-    return fmt::format("{} #{}", kind_ == Kind::alias ? "alias" : kind_ == Kind::copy ? "copy" : "stop_gradient", number_);
+    return fmt::format("{} #{}",
+                       kind_ == Kind::alias  ? "alias"
+                       : kind_ == Kind::copy ? "copy"
+                                             : "stop_gradient",
+                       number_);
   }
   Types infer(const Types& in) const override { return in; }
   Values grad(const Values&, const Values&, const Values& dout) const override {
     return kind_ == Kind::stop_gradient ? Values{} : dout;
   }
-  std::optional<View> view(const Types&) const override { return kind_ == Kind::copy ? std::nullopt : std::optional(View{0, 0}); }
+  std::optional<View> view(const Types&) const override {
+    return kind_ == Kind::copy ? std::nullopt : std::optional(View{0, 0});
+  }
   Kernel prepare(Device&, const Types& in) const override {
     return kind_ == Kind::copy ? copy_kernel({dense_copy(in[0].shape)}, in[0].dtype) : Kernel{};
   }
@@ -305,7 +320,9 @@ Value reshape(Value x, std::span<const std::int64_t> extents) {
   }
   return reshape(x, Shape(result));
 }
-Value reshape(Value x, std::initializer_list<std::int64_t> extents) { return reshape(x, std::span(extents.begin(), extents.size())); }
+Value reshape(Value x, std::initializer_list<std::int64_t> extents) {
+  return reshape(x, std::span(extents.begin(), extents.size()));
+}
 
 Value transpose(Value x, std::span<const int> permutation) {
   std::vector<int> identity(permutation.size());
@@ -364,8 +381,14 @@ Values split(Value x, int parts) {
   return result;
 }
 
-Value alias(Value x) { return x.graph().add(IdentityOp(IdentityOp::Kind::alias, x.graph().fresh_number()), {x})[0]; }
-Value copy(Value x) { return x.graph().add(IdentityOp(IdentityOp::Kind::copy, x.graph().fresh_number()), {x})[0]; }
-Value stop_gradient(Value x) { return x.graph().add(IdentityOp(IdentityOp::Kind::stop_gradient, 0), {x})[0]; }
+Value alias(Value x) {
+  return x.graph().add(IdentityOp(IdentityOp::Kind::alias, x.graph().fresh_number()), {x})[0];
+}
+Value copy(Value x) {
+  return x.graph().add(IdentityOp(IdentityOp::Kind::copy, x.graph().fresh_number()), {x})[0];
+}
+Value stop_gradient(Value x) {
+  return x.graph().add(IdentityOp(IdentityOp::Kind::stop_gradient, 0), {x})[0];
+}
 
 }  // namespace ganforge

@@ -12,11 +12,12 @@ class PrologueOp : public Op {
   explicit PrologueOp(PrologueOptions options) : options_(std::move(options)) {}
 
   std::string describe() const override {
-    std::string text = fmt::format("prologue seed={} rows={} scale={} shift={}", options_.seed, options_.rows, options_.scale,
-                                   options_.shift);
+    std::string text = fmt::format("prologue seed={} rows={} scale={} shift={}", options_.seed, options_.rows,
+                                   options_.scale, options_.shift);
     for (std::size_t i = 0; i < options_.latents.size(); ++i) {
       const LatentSpec& z = options_.latents[i];
-      text += fmt::format(" z{}={}{}", options_.draws[i], z.uniform ? fmt::format("uniform({},{})", z.low, z.high) : "normal", z.shape.str());
+      text += fmt::format(" z{}={}{}", options_.draws[i],
+                          z.uniform ? fmt::format("uniform({},{})", z.low, z.high) : "normal", z.shape.str());
     }
     for (const Schedule& s : options_.schedules) text += " " + ganforge::describe(s);
     return text;
@@ -25,18 +26,23 @@ class PrologueOp : public Op {
   Types infer(const Types& in) const override {
     const Type counter{DType::int64, {}};
     require(in[0] == counter && in[1] == counter, "tick and cursor must be int64 []");
-    require(in[2] == Type{DType::float32, {statistics_slots * statistics_stride}}, fmt::format("statistics is {}", in[2].str()));
-    require(in[3].dtype == DType::float32 && in[3].shape.rank() == 2 && in[3].shape[1] == statistics_slots, fmt::format("ring is {}", in[3].str()));
+    require(in[2] == Type{DType::float32, {statistics_slots * statistics_stride}},
+            fmt::format("statistics is {}", in[2].str()));
+    require(in[3].dtype == DType::float32 && in[3].shape.rank() == 2 && in[3].shape[1] == statistics_slots,
+            fmt::format("ring is {}", in[3].str()));
     require(in[4] == Type{DType::int64, {in[3].shape[0]}}, fmt::format("ring_tick is {}", in[4].str()));
-    require(options_.latents.size() <= max_latents, fmt::format("at most {} latents, got {}", max_latents, options_.latents.size()));
-    require(options_.schedules.size() <= max_schedules, fmt::format("at most {} schedules, got {}", max_schedules, options_.schedules.size()));
+    require(options_.latents.size() <= max_latents,
+            fmt::format("at most {} latents, got {}", max_latents, options_.latents.size()));
+    require(options_.schedules.size() <= max_schedules,
+            fmt::format("at most {} schedules, got {}", max_schedules, options_.schedules.size()));
     require(options_.rows == 0 || in.size() > 5, "rows to draw, but no data");
     Types out;
     for (const LatentSpec& z : options_.latents) out.push_back({DType::float32, z.shape});
     for (std::size_t i = 0; i < options_.schedules.size(); ++i) out.push_back({DType::float32, {}});
     out.insert(out.end(), {in[0], in[1], in[3], in[4]});
     if (options_.rows > 0) {
-      require(in[5].dtype == DType::uint8 && in[5].shape.rank() >= 1, fmt::format("data must be uint8 [count, …], got {}", in[5].str()));
+      require(in[5].dtype == DType::uint8 && in[5].shape.rank() >= 1,
+              fmt::format("data must be uint8 [count, …], got {}", in[5].str()));
       require(in[5].shape[0] >= 1, "the data set is empty");
       out.push_back({DType::float32, in[5].shape.with(0, options_.rows)});
       if (in.size() > 6) out.push_back({DType::int32, {options_.rows}});
@@ -61,8 +67,12 @@ class PrologueOp : public Op {
     for (std::size_t i = 0; i < options_.schedules.size(); ++i) args.schedule[i] = options_.schedules[i];
     for (std::size_t i = 0; i < options_.latents.size(); ++i) {
       const LatentSpec& z = options_.latents[i];
-      args.latent[i] = {z.uniform ? Latent::Kind::uniform : Latent::Kind::normal, z.low, z.high,
-                        static_cast<std::uint32_t>(options_.draws[i]), z.shape.elements(), nullptr};
+      args.latent[i] = {z.uniform ? Latent::Kind::uniform : Latent::Kind::normal,
+                        z.low,
+                        z.high,
+                        static_cast<std::uint32_t>(options_.draws[i]),
+                        z.shape.elements(),
+                        nullptr};
     }
     if (options_.rows > 0) {
       args.batch.count = in[5].shape[0];

@@ -57,10 +57,11 @@ class SumOp : public ReduceOp {
     return {broadcast(reshape(dout[0], stretched(in[0].shape())), in[0].shape())};
   }
   Kernel prepare(Device& device, const Types& in) const override {
-    return make_float_kernel(device, in[0].dtype, [plan = plan(in[0].shape)](const auto& stream, const Call& call, auto t) {
-      using T = decltype(t);
-      sum(stream, plan, call.input<T>(0), call.output<T>(0));
-    });
+    return make_float_kernel(device, in[0].dtype,
+                             [plan = plan(in[0].shape)](const auto& stream, const Call& call, auto t) {
+                               using T = decltype(t);
+                               sum(stream, plan, call.input<T>(0), call.output<T>(0));
+                             });
   }
 };
 
@@ -80,10 +81,11 @@ class MaxOp : public ReduceOp {
     return {mul(maxima, reshape(each, wide))};
   }
   Kernel prepare(Device& device, const Types& in) const override {
-    return make_float_kernel(device, in[0].dtype, [plan = plan(in[0].shape)](const auto& stream, const Call& call, auto t) {
-      using T = decltype(t);
-      max(stream, plan, call.input<T>(0), call.output<T>(0));
-    });
+    return make_float_kernel(device, in[0].dtype,
+                             [plan = plan(in[0].shape)](const auto& stream, const Call& call, auto t) {
+                               using T = decltype(t);
+                               max(stream, plan, call.input<T>(0), call.output<T>(0));
+                             });
   }
 };
 
@@ -98,10 +100,11 @@ class ArgmaxOp : public ReduceOp {
   }
   Values grad(const Values&, const Values&, const Values&) const override { return {}; }
   Kernel prepare(Device& device, const Types& in) const override {
-    return make_float_kernel(device, in[0].dtype, [plan = plan(in[0].shape)](const auto& stream, const Call& call, auto t) {
-      using T = decltype(t);
-      argmax(stream, plan, call.input<T>(0), call.output<std::int32_t>(0));
-    });
+    return make_float_kernel(device, in[0].dtype,
+                             [plan = plan(in[0].shape)](const auto& stream, const Call& call, auto t) {
+                               using T = decltype(t);
+                               argmax(stream, plan, call.input<T>(0), call.output<std::int32_t>(0));
+                             });
   }
 };
 
@@ -162,20 +165,28 @@ Value sum(Value x, std::span<const int> axes) {
   if (axes.empty()) return x;
   return x.graph().add(SumOp(normal_axes(x, "sum", axes)), {x})[0];
 }
-Value sum(Value x, std::initializer_list<int> axes) { return sum(x, std::span(axes.begin(), axes.size())); }
-Value sum(Value x) { return sum(x, all_axes(x)); }
+Value sum(Value x, std::initializer_list<int> axes) {
+  return sum(x, std::span(axes.begin(), axes.size()));
+}
+Value sum(Value x) {
+  return sum(x, all_axes(x));
+}
 
 Value mean(Value x, std::initializer_list<int> axes) {
   const Value total = sum(x, axes);  // looks at the axes first
   return affine(total, 1.0 / static_cast<double>(extent_of(x, std::span(axes.begin(), axes.size()))), 0);
 }
-Value mean(Value x) { return affine(sum(x), 1.0 / static_cast<double>(x.shape().elements()), 0); }
+Value mean(Value x) {
+  return affine(sum(x), 1.0 / static_cast<double>(x.shape().elements()), 0);
+}
 
 Value max(Value x, std::initializer_list<int> axes) {
   if (axes.size() == 0) return x;
   return x.graph().add(MaxOp(normal_axes(x, "max", std::span(axes.begin(), axes.size()))), {x})[0];
 }
-Value argmax(Value x, int axis) { return x.graph().add(ArgmaxOp(normal_axis(x.graph(), "argmax", axis, x.shape())), {x})[0]; }
+Value argmax(Value x, int axis) {
+  return x.graph().add(ArgmaxOp(normal_axis(x.graph(), "argmax", axis, x.shape())), {x})[0];
+}
 
 Value broadcast(Value x, const Shape& shape) {
   if (x.shape() == shape) return x;

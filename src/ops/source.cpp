@@ -13,7 +13,8 @@ class SourceOp : public Op {
 };
 
 void require_counter(const Type& type, const char* what) {
-  require(type.dtype == DType::int64 && type.shape.rank() == 0, fmt::format("{} must be int64 [], got {}", what, type.str()));
+  require(type.dtype == DType::int64 && type.shape.rank() == 0,
+          fmt::format("{} must be int64 [], got {}", what, type.str()));
 }
 
 class ConstantOp : public SourceOp {
@@ -23,9 +24,8 @@ class ConstantOp : public SourceOp {
   Types infer(const Types&) const override { return {type_}; }
   bool once() const override { return true; }
   Kernel prepare(Device&, const Types&) const override {
-    return make_kernel([value = value_, type = type_.dtype, n = type_.shape.elements()](const auto& stream, const Call& call) {
-      fill(stream, type, value, call.out[0], n);
-    });
+    return make_kernel([value = value_, type = type_.dtype, n = type_.shape.elements()](
+                           const auto& stream, const Call& call) { fill(stream, type, value, call.out[0], n); });
   }
   double value() const { return value_; }
 
@@ -64,8 +64,8 @@ class RandomOp : public SourceOp {
   RandomOp(Kind kind, std::uint64_t seed, int draw, Shape shape, float a, float b)
       : kind_(kind), seed_(seed), draw_(draw), shape_(std::move(shape)), a_(a), b_(b) {}
   std::string describe() const override {
-    return fmt::format("{} {} a={} b={} seed={} draw={}", kind_ == Kind::uniform ? "uniform" : "normal", shape_.str(), a_, b_,
-                       seed_, draw_);
+    return fmt::format("{} {} a={} b={} seed={} draw={}", kind_ == Kind::uniform ? "uniform" : "normal", shape_.str(),
+                       a_, b_, seed_, draw_);
   }
   Types infer(const Types& in) const override {
     require_counter(in[0], "tick");
@@ -100,11 +100,13 @@ class DrawBatchOp : public SourceOp {
   }
   Types infer(const Types& in) const override {
     require_counter(in[0], "cursor");
-    require(in[1].dtype == DType::uint8 && in[1].shape.rank() >= 1, fmt::format("data must be uint8 [count, …], got {}", in[1].str()));
+    require(in[1].dtype == DType::uint8 && in[1].shape.rank() >= 1,
+            fmt::format("data must be uint8 [count, …], got {}", in[1].str()));
     require(in[1].shape[0] >= 1, "the data set is empty");
     Types out = {{DType::float32, in[1].shape.with(0, rows_)}};
     if (in.size() > 2) {
-      require(in[2] == Type{DType::int32, {in[1].shape[0]}}, fmt::format("labels must be int32 [{}], got {}", in[1].shape[0], in[2].str()));
+      require(in[2] == Type{DType::int32, {in[1].shape[0]}},
+              fmt::format("labels must be int32 [{}], got {}", in[1].shape[0], in[2].str()));
       out.push_back({DType::int32, {rows_}});
     }
     out.push_back(in[0]);
@@ -158,7 +160,8 @@ class ScheduleOp : public SourceOp {
     return make_kernel([schedules = schedules_](const auto& stream, const Call& call) {
       float* values[max_schedules];
       for (std::size_t i = 0; i < schedules.size(); ++i) values[i] = call.template output<float>(static_cast<int>(i));
-      schedule(stream, schedules.data(), static_cast<int>(schedules.size()), call.template input<std::int64_t>(0), values);
+      schedule(stream, schedules.data(), static_cast<int>(schedules.size()), call.template input<std::int64_t>(0),
+               values);
     });
   }
 
@@ -178,8 +181,12 @@ std::optional<double> constant_number(Value value) {
   return op ? std::optional(op->value()) : std::nullopt;
 }
 
-Value constant(Graph& graph, double value, Type type) { return graph.add(ConstantOp(value, std::move(type)), {})[0]; }
-Value constant_like(Value x, double value) { return constant(x.graph(), value, x.type()); }
+Value constant(Graph& graph, double value, Type type) {
+  return graph.add(ConstantOp(value, std::move(type)), {})[0];
+}
+Value constant_like(Value x, double value) {
+  return constant(x.graph(), value, x.type());
+}
 Value iota(Graph& graph, Type type, int axis) {
   const int normal = normal_axis(graph, "iota", axis, type.shape);
   return graph.add(IotaOp(std::move(type), normal), {})[0];
@@ -192,13 +199,16 @@ Value normal(Value tick, std::uint64_t seed, int draw, const Shape& shape, float
   return tick.graph().add(RandomOp(RandomOp::Kind::normal, seed, draw, shape, mean, stddev), {tick})[0];
 }
 
-Batch draw_batch(Value cursor, Value data, Value labels, std::int64_t rows, std::uint64_t seed, float scale, float shift) {
+Batch draw_batch(Value cursor, Value data, Value labels, std::int64_t rows, std::uint64_t seed, float scale,
+                 float shift) {
   Values in = {cursor, data};
   if (labels) in.push_back(labels);
   const Values out = cursor.graph().add(DrawBatchOp(rows, seed, scale, shift), in);
   return labels ? Batch{out[0], out[1], out[2]} : Batch{out[0], {}, out[1]};
 }
 
-Values schedule(Value tick, const std::vector<Schedule>& schedules) { return tick.graph().add(ScheduleOp(schedules), {tick}); }
+Values schedule(Value tick, const std::vector<Schedule>& schedules) {
+  return tick.graph().add(ScheduleOp(schedules), {tick});
+}
 
 }  // namespace ganforge

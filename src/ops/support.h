@@ -21,13 +21,17 @@ Kernel make_kernel(F f) {
   return kernel;
 }
 
-/// A kernel for float32 everywhere and float64 on the CPU; f(stream, call, T{}) computes in T. Empty on CUDA for float64.
+/// A kernel for float32 everywhere and float64 on the CPU; f(stream, call, T{}) computes in T. Empty on CUDA for
+/// float64.
 template <class F>
 Kernel make_float_kernel(Device& device, DType type, F f) {
   Kernel kernel;
-  if (type == DType::float32) return make_kernel([f](const auto& stream, const Call& call) { f(stream, call, float{}); });
+  if (type == DType::float32)
+    return make_kernel([f](const auto& stream, const Call& call) { f(stream, call, float{}); });
   if (type == DType::float64 && !device.is_cuda())
-    kernel.run = [f](Stream& stream, std::span<const Call> calls) { f(std::get<CpuStream>(stream), calls[0], double{}); };
+    kernel.run = [f](Stream& stream, std::span<const Call> calls) {
+      f(std::get<CpuStream>(stream), calls[0], double{});
+    };
   return kernel;
 }
 
@@ -58,10 +62,14 @@ inline int normal_axis(const Graph& graph, const char* op, int axis, const Shape
 
 inline std::string describe(const Activation& act) {
   switch (act.kind) {
-    case Activation::Kind::none: return "none";
-    case Activation::Kind::leaky_relu: return fmt::format("leaky_relu({})", act.negative_slope);
-    case Activation::Kind::tanh: return "tanh";
-    case Activation::Kind::sigmoid: return "sigmoid";
+    case Activation::Kind::none:
+      return "none";
+    case Activation::Kind::leaky_relu:
+      return fmt::format("leaky_relu({})", act.negative_slope);
+    case Activation::Kind::tanh:
+      return "tanh";
+    case Activation::Kind::sigmoid:
+      return "sigmoid";
   }
   return "?";
 }
