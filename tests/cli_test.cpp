@@ -4,6 +4,8 @@
 #include <ganforge/device.h>
 #include <ganforge/gan.h>
 
+#include <cstdlib>
+
 namespace ganforge::test {
 namespace {
 
@@ -94,6 +96,29 @@ TEST_F(Cli, DeviceThatIsMissing) {
   const Result result = run(Words{"train", "--device", "auto", "--steps", "2"} + small);
   EXPECT_EQ(result.code, 0);
   EXPECT_EQ(result.err, "ganforge: using the CPU: " + why + "\n");
+}
+
+TEST_F(Cli, TrainsOnTheGpu) {
+  std::string why;
+  Device::best(1, &why);
+  const char* required = std::getenv("GANFORGE_REQUIRE_CUDA");
+  ASSERT_TRUE(why.empty() || !required || std::string(required) != "1") << why;
+  if (!why.empty()) GTEST_SKIP() << why;
+  train(small);
+  const Result result = run(Words{"train", "--device", "cuda", "--out", "gpu"} + small);
+  ASSERT_EQ(result.code, 0) << result.err;
+  const std::vector<json> cpu = metrics(run0), gpu = metrics("gpu/00000-small-images-idx3-ubyte");
+  ASSERT_EQ(cpu.size(), gpu.size());
+  for (std::size_t i = 0; i < cpu.size(); ++i) {
+    EXPECT_EQ(cpu[i]["step"], gpu[i]["step"]);
+    for (const char* key : {"d_loss", "g_loss"})
+      EXPECT_NEAR(cpu[i][key].get<double>(), gpu[i][key].get<double>(), 1e-3 * cpu[i][key].get<double>());
+  }
+  EXPECT_EQ(names_in(path("gpu/00000-small-images-idx3-ubyte/samples")).size(), 3u);
+
+  const json bench = json::parse(run({"bench", "--device", "cuda", "--batch", "16", "--steps", "3", "--json"}).out);
+  EXPECT_TRUE(bench["threads"].is_null());
+  EXPECT_LE(bench["launches_per_step"], 32);
 }
 
 TEST_F(Cli, HelpBeginsWithExamplesAndShowsDefaults) {

@@ -108,7 +108,7 @@ TEST(Graph, DifferentAttributesAreDifferentNodes) {
       {"batch_norm_inference", [&] { return Values{batch_norm_inference(x, row, row, row, row, 1e-3f), batch_norm_inference(x, row, row, row, row, 1e-5f), batch_norm_inference(x, row, row, row, row, 1e-3f, tanh_act)}; }},
       {"discriminator_loss", [&] { return Values{discriminator_loss(row, Objective::non_saturating).loss, discriminator_loss(row, Objective::saturating).loss, discriminator_loss(row, Objective::least_squares).loss, discriminator_loss(row, Objective::non_saturating, 0.9f).loss}; }},
       {"generator_loss", [&] { return Values{generator_loss(row, Objective::non_saturating), generator_loss(row, Objective::saturating), generator_loss(row, Objective::least_squares)}; }},
-      {"adam", [&] { return Values{adam({}), adam({.beta1 = 0.5f}), adam({.beta2 = 0.5f}), adam({.eps = 1}), adam({.ema_decay = 0.5f})}; }},
+      {"adam", [&] { return Values{adam({}), adam({.beta1 = 0.5f}), adam({.beta2 = 0.5f}), adam({.eps = 1}), adam({.ema_decay = 0.5f}), adam({.segments = {{16, 1, 0.5f}}}), adam({.segments = {{32, 1, 0.5f}}}), adam({.segments = {{16, 0.5f, 0.5f}}}), adam({.segments = {{16, 1, 0.25f}}}), adam({.segments = {{16, 1, 0.5f}, {32, 1, 0}}})}; }},
       {"prologue", [&] {
          return Values{open([](auto&) {}), open([](auto& o) { o.seed = 2; }), open([](auto& o) { o.rows = 3; }), open([](auto& o) { o.scale = 2; }), open([](auto& o) { o.shift = 2; }),
                        open([](auto& o) { o.latents[0].shape = {4}; }), open([](auto& o) { o.latents[0].uniform = true; }), open([](auto& o) { o.latents[0] = {{3}, true, -1, 1}; }), open([](auto& o) { o.latents[0] = {{3}, true, 0, 2}; }),

@@ -383,6 +383,9 @@ void add_adam(std::vector<OpCase>& rows) {
     {"adam without momentum", of(48, false), step({.beta1 = 0.0f, .beta2 = 0.9f}), fused},
     {"adam with ema", of(16, true), step({.beta1 = 0.5f, .ema_decay = 0.9f}), wrong},
     {"adam with ema, long", of(1040, true), step({.ema_decay = 0.999f}), fused},
+    {"adam in segments", of(80, true), step({.beta1 = 0.5f, .ema_decay = 0.9f, .segments = {{16, 0.5f, 0.1f}, {48, 2.0f, 0.0f}, {64, 0.0f, 0.3f}}}), {.kernel = true, .bad = {of(48, true)}}},
+    {"adam in one segment", of(1040, false), step({.segments = {{1040, 0.3f, 0.2f}}}), {.kernel = true, .bad = {of(1024, false)}}},
+    {"adam of odd size in segments", of(35, true), step({.ema_decay = 0.5f, .segments = {{16, 0.5f, 0.1f}, {32, 1.0f, 0.2f}}}), {.bad = {of(17, true)}}},
     {"adam of odd size", of(17, true), step({.ema_decay = 0.5f})},
     {"adam of odd size without ema", of(3, false), step({})},
   });

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <stdexcept>
 
 namespace ganforge {
 namespace {
@@ -43,6 +44,8 @@ int run(const std::vector<std::string>& words) {
   return command->run(rest);
 }
 
+constexpr auto no_memory = "out of memory; a smaller model or batch, or fewer samples, may help";
+
 int fail(std::string message, int code) {
   // One line, whatever names of files and values contain.
   for (char& c : message)
@@ -61,7 +64,9 @@ int run_safely(const std::vector<std::string>& words) {
   } catch (const UsageError& error) {
     return fail(error.what(), 2);
   } catch (const std::bad_alloc&) {
-    return fail("out of memory; a smaller batch or fewer samples may help", 1);
+    return fail(no_memory, 1);
+  } catch (const std::length_error&) {
+    return fail(no_memory, 1);
   } catch (const std::exception& error) {
     return fail(error.what(), 1);
   }
