@@ -1,6 +1,7 @@
 // Adam on the CPU: one pass over the flat buffers, 28 bytes a parameter (36 with EMA), split into equal ranges.
 #include "kernels/adam.h"
 #include "kernels/isa.h"
+#include "kernels/team.h"
 
 #include <cmath>
 
@@ -67,12 +68,10 @@ void adam(const CpuStream& stream, const AdamArgs& args) {
                   .one_minus_ema_decay = 1.0f - args.ema_decay,
                   .step = step,
                   .keep = 1.0f};
-  const int threads = stream.threads;
   const std::int64_t lines = args.n / 16;  // of 64 bytes
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && args.n > serial_elements)
-  for (int thread = 0; thread < threads; ++thread) {
+  on_team(stream, args.n > serial_elements, [&](int threads, int thread) {
     update_range(args, f, step, lines * thread / threads * 16, lines * (thread + 1) / threads * 16);
-  }
+  });
   *args.new_t = t;
 }
 

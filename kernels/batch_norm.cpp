@@ -8,6 +8,7 @@
 
 #include "kernels/activate.h"
 #include "kernels/isa.h"
+#include "kernels/team.h"
 
 namespace ganforge {
 namespace {
@@ -282,11 +283,9 @@ void run(const CpuStream& stream, const Args& args) {
   const Pass pass{args, slices_of(args.rows)};
   const std::int64_t channels = args.channels, blocks = (channels + channel_block - 1) / channel_block;
   const std::int64_t count = pass.slices.count, parts = args.groups * count;
-  [[maybe_unused]] const bool parallel = args.rows * channels * args.groups >= parallel_elements;
+  const bool parallel = args.rows * channels * args.groups >= parallel_elements;
   if (count == 1) {
-    const std::int64_t threads = stream.threads;
-#pragma omp parallel for schedule(static) num_threads(stream.threads) if (parallel)
-    for (std::int64_t t = 0; t < threads; ++t) {
+    on_team(stream, parallel, [&](std::int64_t threads, std::int64_t t) {
       const std::int64_t begin = least(blocks * t / threads * channel_block, channels);
       const std::int64_t end = least(blocks * (t + 1) / threads * channel_block, channels);
       for (int g = 0; g < args.groups; ++g) {
@@ -294,23 +293,23 @@ void run(const CpuStream& stream, const Args& args) {
         pass.finish(g, begin, end);
         pass.apply(g, 0, begin, end);
       }
-    }
+    });
     return;
   }
-#pragma omp parallel num_threads(stream.threads) if (parallel)
-  {
-#pragma omp for schedule(static)
-    for (std::int64_t i = 0; i < parts; ++i) pass.reduce(int(i / count), i % count, 0, channels);
-#pragma omp for schedule(static)
-    for (std::int64_t b = 0; b < blocks; ++b) {
+  on_team(stream, parallel, [&](std::int64_t threads, std::int64_t t) {
+    for (std::int64_t i = parts * t / threads; i < parts * (t + 1) / threads; ++i)
+      pass.reduce(int(i / count), i % count, 0, channels);
+    if (threads > 1) team_barrier();
+    for (std::int64_t b = blocks * t / threads; b < blocks * (t + 1) / threads; ++b) {
       for (int g = 0; g < args.groups; ++g) {
         pass.finish(g, b * channel_block, least((b + 1) * channel_block, channels));
       }
     }
+    if (threads > 1) team_barrier();
     // Backwards: what the first loop read last is still in cache.
-#pragma omp for schedule(static)
-    for (std::int64_t i = parts - 1; i >= 0; --i) pass.apply(int(i / count), i % count, 0, channels);
-  }
+    for (std::int64_t i = parts * (t + 1) / threads; i-- > parts * t / threads;)
+      pass.apply(int(i / count), i % count, 0, channels);
+  });
 }
 
 }  // namespace
@@ -326,18 +325,20 @@ void batch_norm_grad(const CpuStream& stream, const BatchNormGradArgs& args) {
 void batch_norm_inference(const CpuStream& stream, const BatchNormInferenceArgs& args) {
   constexpr std::int64_t rows_per_task = 64, channels_per_task = 128;
   const std::int64_t channels = args.channels, tasks = (args.rows + rows_per_task - 1) / rows_per_task;
-#pragma omp parallel for schedule(static) num_threads(stream.threads) if (args.rows * channels >= parallel_elements)
-  for (std::int64_t t = 0; t < tasks; ++t) {
-    const std::int64_t first = t * rows_per_task, rows = least(rows_per_task, args.rows - first);
-    for (std::int64_t begin = 0; begin < channels; begin += channels_per_task) {
-      const std::int64_t width = least(channels_per_task, channels - begin), at = first * channels + begin;
-      float scale[channels_per_task];
-      for (std::int64_t c = 0; c < width; ++c) {
-        scale[c] = args.gamma[begin + c] / __builtin_sqrtf(args.var[begin + c] + args.eps);
+  on_team(stream, args.rows * channels >= parallel_elements, [&](std::int64_t threads, std::int64_t thread) {
+    for (std::int64_t t = tasks * thread / threads; t < tasks * (thread + 1) / threads; ++t) {
+      const std::int64_t first = t * rows_per_task, rows = least(rows_per_task, args.rows - first);
+      for (std::int64_t begin = 0; begin < channels; begin += channels_per_task) {
+        const std::int64_t width = least(channels_per_task, channels - begin), at = first * channels + begin;
+        float scale[channels_per_task];
+        for (std::int64_t c = 0; c < width; ++c) {
+          scale[c] = args.gamma[begin + c] / __builtin_sqrtf(args.var[begin + c] + args.eps);
+        }
+        normalise(args.x + at, args.y + at, channels, rows, width, args.mean + begin, scale, args.beta + begin,
+                  args.act);
       }
-      normalise(args.x + at, args.y + at, channels, rows, width, args.mean + begin, scale, args.beta + begin, args.act);
     }
-  }
+  });
 }
 
 }  // namespace GANFORGE_ISA

@@ -5,8 +5,7 @@
 
 #include "kernels/gemm_tile.h"
 #include "kernels/isa.h"
-
-#include <omp.h>
+#include "kernels/team.h"
 
 namespace ganforge {
 namespace {
@@ -14,15 +13,9 @@ namespace {
 // A parallel region costs microseconds: fewer multiply-adds than this are done by the calling thread.
 constexpr std::int64_t parallel_work = 1 << 17;
 
-/// f(parts, part) for every part, on as many threads as the work is worth.
 template <class Function>
 void on_threads(const CpuStream& stream, std::int64_t work, const Function& f) {
-  if (stream.threads <= 1 || work < parallel_work) {
-    f(1, 0);
-    return;
-  }
-#pragma omp parallel num_threads(stream.threads)
-  f(omp_get_num_threads(), omp_get_thread_num());
+  on_team(stream, work >= parallel_work, f);
 }
 
 // Forward of few rows or few outputs: dot products of the rows of x and w, both contiguous. Nothing is transposed.

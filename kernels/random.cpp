@@ -4,6 +4,7 @@
 #include "kernels/isa.h"
 #include "kernels/philox.h"
 #include "kernels/schedule_value.h"
+#include "kernels/team.h"
 
 namespace ganforge::GANFORGE_ISA {
 namespace {
@@ -29,11 +30,9 @@ void fill(const CpuStream& stream, const Draw& draw, std::int64_t tick, float* y
   if (4 * whole_begin != draw.first) part(draw.first / 4);
   if (4 * whole_end != last && whole_end >= whole_begin) part(whole_end);
 
-  const int threads = stream.threads;
   const std::int64_t whole = whole_end > whole_begin ? whole_end - whole_begin : 0;
   float* first_whole = y + (4 * whole_begin - draw.first);
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n > serial_elements)
-  for (int thread = 0; thread < threads; ++thread) {
+  on_team(stream, n > serial_elements, [&](int threads, int thread) {
 #pragma GCC ivdep
     for (std::int64_t q = whole * thread / threads; q < whole * (thread + 1) / threads; ++q) {
       const Quad z = quad_of(words_of_quad(key, number, tick, whole_begin + q));
@@ -42,7 +41,7 @@ void fill(const CpuStream& stream, const Draw& draw, std::int64_t tick, float* y
       first_whole[4 * q + 2] = z.y2;
       first_whole[4 * q + 3] = z.y3;
     }
-  }
+  });
 }
 
 }  // namespace
@@ -60,18 +59,17 @@ void normal(const CpuStream& stream, const Draw& draw, const std::int64_t* tick,
 
 void draw_batch(const CpuStream& stream, const DrawBatchArgs& args) {
   const std::int64_t cursor = *args.cursor;
-  const int threads = stream.threads;
-  const bool parallel = threads > 1 && args.rows * args.sample > serial_elements;
-#pragma omp parallel for schedule(static) num_threads(threads) if (parallel)
-  for (std::int64_t row = 0; row < args.rows; ++row) {
-    const std::int64_t sample = shuffled_sample(args.seed, cursor + row, args.count);
-    const std::uint8_t* from = args.data + sample * args.sample;
-    float* to = args.x + row * args.sample;
-    const float scale = args.scale, shift = args.shift;
+  on_team(stream, args.rows * args.sample > serial_elements, [&](int threads, int thread) {
+    for (std::int64_t row = args.rows * thread / threads; row < args.rows * (thread + 1) / threads; ++row) {
+      const std::int64_t sample = shuffled_sample(args.seed, cursor + row, args.count);
+      const std::uint8_t* from = args.data + sample * args.sample;
+      float* to = args.x + row * args.sample;
+      const float scale = args.scale, shift = args.shift;
 #pragma GCC ivdep
-    for (std::int64_t i = 0; i < args.sample; ++i) to[i] = add(mul(float(from[i]), scale), shift);
-    if (args.labels) args.y[row] = args.labels[sample];
-  }
+      for (std::int64_t i = 0; i < args.sample; ++i) to[i] = add(mul(float(from[i]), scale), shift);
+      if (args.labels) args.y[row] = args.labels[sample];
+    }
+  });
   *args.new_cursor = cursor + args.rows;
 }
 

@@ -47,6 +47,12 @@ Shape::Shape(std::span<const std::int64_t> extents) {
     if (extent < 0) throw ShapeError(fmt::format("negative extent in the shape [{}]", fmt::join(extents, ", ")));
     extents_[rank_++] = extent;
   }
+  // Sizes in bytes must be representable too.
+  std::int64_t elements = 8;
+  bool overflow = false;
+  for (std::int64_t extent : extents)
+    if (extent > 0) overflow |= __builtin_mul_overflow(elements, extent, &elements);
+  if (overflow) throw ShapeError(fmt::format("the shape [{}] has too many elements", fmt::join(extents, ", ")));
 }
 
 std::int64_t Shape::operator[](int axis) const {

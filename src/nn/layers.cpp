@@ -34,14 +34,10 @@ Value Flatten::operator()(Context&, Value x) const {
   return reshape(x, {x.shape()[0], -1});
 }
 
-Value Reshape::operator()(Context& context, Value x) const {
+Value Reshape::operator()(Context&, Value x) const {
   std::vector<std::int64_t> extents = {x.shape()[0]};
   extents.insert(extents.end(), shape.begin(), shape.end());
-  try {
-    return reshape(x, extents);
-  } catch (const ShapeError& error) {
-    throw ShapeError(fmt::format("{}: {}", context.scope(), error.what()));
-  }
+  return reshape(x, extents);
 }
 
 Value Sequential::operator()(Context& context, Value x) const {
