@@ -20,9 +20,10 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/ganforgeConfigVersion.cma
 install(FILES ${PROJECT_BINARY_DIR}/ganforgeConfig.cmake ${PROJECT_BINARY_DIR}/ganforgeConfigVersion.cmake
         DESTINATION ${package_dir})
 
-set(ganforge_pc_libraries "${GANFORGE_OPENBLAS} -lgfortran")
+set(ganforge_pc_libraries "${GANFORGE_OPENBLAS}")
 if(GANFORGE_WITH_CUDA)
   string(APPEND ganforge_pc_libraries " ${GANFORGE_CUDART_LIBRARY} -lpthread -lrt")
 endif()
+file(RELATIVE_PATH GANFORGE_PREFIX_FROM_PC /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/ganforge.pc.in ${PROJECT_BINARY_DIR}/ganforge.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/ganforge.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

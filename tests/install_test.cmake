@@ -18,6 +18,11 @@ run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${work} -DCMAKE_PREFIX_PATH=
 run(${CMAKE_COMMAND} --build ${work})
 run(${work}/consumer)
 
+file(GLOB_RECURSE pc ${prefix}/*/ganforge.pc)
+get_filename_component(pc_folder ${pc} DIRECTORY)
+run(sh -c "${CXX} ${CXX_FLAGS} ${SOURCE}/tests/consumer/main.cpp -o ${work}/by_pkg_config $(PKG_CONFIG_PATH=${pc_folder} pkg-config --cflags --libs ganforge)")
+run(${work}/by_pkg_config)
+
 # Headers stand alone: no CUDA, no third-party header.
 file(GLOB headers ${prefix}/include/ganforge/*.h)
 foreach(header IN LISTS headers)

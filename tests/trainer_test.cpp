@@ -169,7 +169,7 @@ TEST(Trainer, RefusesWhatDoesNotFit) {
   expect(options, "squares has 64");
   options = small_options();
   options.batch = 0;
-  expect(options, "batch must be at least 1");
+  expect(options, "batch must be from 1");
   options = small_options();
   options.generator = Sequential{Linear{63}, Tanh{}, Reshape{{8, 8, 1}}};
   expect(options, "generator/2_reshape");

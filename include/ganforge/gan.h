@@ -52,6 +52,9 @@ struct TrainerOptions {
   std::uint64_t seed = 1;
 };
 
+/// Throws ConfigError if a value is out of range; the message names it.
+void validate(const TrainerOptions& options);
+
 /// What a step reported.
 struct Stats {
   std::int64_t step = 0;    ///< from 1

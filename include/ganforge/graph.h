@@ -28,7 +28,8 @@ class Value {
   Value(Graph& graph, int node, int output) : graph_(&graph), node_(node), output_(output) {}
 
   explicit operator bool() const { return graph_ != nullptr; }
-  Graph& graph() const { return *graph_; }
+  /// Throws Error for an absent value.
+  Graph& graph() const;
   int node() const { return node_; }
   int output() const { return output_; }
   const Type& type() const;
@@ -68,7 +69,8 @@ struct Kernel {
   std::size_t workspace = 0;
   std::size_t persistent = 0;
   std::shared_ptr<const void> plan;  ///< sizes for a grouped run
-  int max_group = 1;                 ///< so many independent nodes of the op may share a launch
+  int max_group =
+      1;  ///< so many independent nodes of the op may share a launch; `run` then goes by each call's plan alone
 
   explicit operator bool() const { return static_cast<bool>(run); }
 };

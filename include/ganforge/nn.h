@@ -291,9 +291,10 @@ class Network {
   std::int64_t parameter_count() const;
   const Shape& output_shape() const { return output_; }
   Variable& weights() { return *weights_; }
-  /// Keeps a moving average of the weights from now on; adam() updates it.
-  void enable_ema();
+  /// Keeps a moving average of the weights from now on, ema ← decay·ema + (1 − decay)·w; adam() updates it.
+  void enable_ema(float decay);
   Variable* ema() { return ema_; }
+  float ema_decay() const { return ema_decay_; }
 
   /// A table: layer, output shape, parameters. For people.
   std::string summary() const;
@@ -319,11 +320,12 @@ class Network {
   bool registering_ = false;
   Variable* weights_ = nullptr;
   Variable* ema_ = nullptr;
+  float ema_decay_ = 0;
 };
 
 /// One Adam step on a network: `gradients` as grad(loss, network.parameters(context)) gave them. Assigns weights,
 /// moments, and the moving average if the network has one. `lr` is a float32 scalar (a schedule); absent: options.lr.
-/// Throws Error if a parameter has no gradient.
+/// Throws Error if a parameter has no gradient, or for options.ema_decay: the network keeps its own.
 void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr = {});
 
 }  // namespace ganforge

@@ -192,7 +192,7 @@ Value batch_norm_inference(Value x, Value gamma, Value beta, Value running_mean,
 
 struct DiscriminatorLoss {
   Value loss;                      ///< scalar
-  Value d_real, d_fake, accuracy;  ///< scalars without gradient: kernels/gan_loss.h
+  Value d_real, d_fake, accuracy;  ///< scalars: kernels/gan_loss.h; accuracy has no gradient
 };
 /// logits […] whose outermost half is of real samples, the other of generated ones.
 DiscriminatorLoss discriminator_loss(Value logits, Objective objective, float real_target = 1.0f);

@@ -33,7 +33,8 @@ struct ProgramReport {
   std::size_t peak_live_bytes = 0;  ///< lower bound of arena_bytes
 };
 
-/// A compiled graph. Its outputs stay valid until a program that was compiled with it runs.
+/// A compiled graph. Its outputs stay valid until a program that was compiled with it runs. The device, and the stores
+/// and data sets whose variables the graph reads, must outlive the program; the graph need not.
 class Program {
  public:
   Program(Program&&) noexcept;
@@ -62,7 +63,8 @@ class Program {
 };
 
 /// Compiles the programs of one way of training into one arena. Throws DeviceError when memory runs out.
-/// On CUDA each is run once and the variables are put back before it is captured.
+/// On CUDA each is run once and the variables are put back before it is captured; after a DeviceError in that run the
+/// device is beyond use.
 std::vector<Program> compile(Device& device, std::span<Graph* const> graphs, const CompileOptions& options = {});
 Program compile(Device& device, Graph& graph, const CompileOptions& options = {});
 

@@ -66,17 +66,18 @@ void Progress::show(const Stats& stats, const Meter& meter) {
                                  stats.step, steps_, stats.d_loss, stats.g_loss, stats.d_real, stats.d_fake,
                                  meter.images_per_s(), clock_text(static_cast<double>(steps_ - stats.step) / speed));
   if (style_ == Style::plain) {
-    fmt::print("{}\n", line);
+    line += '\n';
   } else {
     line.resize(std::min(line.size(), terminal_width() - 1));
-    fmt::print("\r{}\033[K", line);
+    line = "\r" + line + "\033[K";
     open_ = true;
   }
-  std::fflush(stdout);
+  // Training goes on where nobody listens any more.
+  if (std::fputs(line.c_str(), stdout) < 0 || std::fflush(stdout) != 0) style_ = Style::none;
 }
 
 void Progress::end_line() {
-  if (open_) fmt::print("\n");
+  if (open_) std::fputs("\n", stdout);
   open_ = false;
 }
 

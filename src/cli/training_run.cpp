@@ -112,14 +112,14 @@ int TrainingRun::finish(const std::string& progress) {
         until - step, [this](const Stats& stats) { report(stats); }, config_.metrics_every,
         [] { return stop_signal() != 0; });
     if (trainer_.step() < until) break;
+    if (until == save_at || until == total) save();  // first what cannot be made again
     if (config_.sample_every > 0 && (until == sample_at || until == total)) write_sample();
-    if (until == save_at) save();
   }
   progress_->end_line();
   if (saved_step_ != trainer_.step()) save();
   metrics_->write_losses(folder_.losses(), folder_.path().filename().string());
 
-  if (const int signal = stop_signal()) {
+  if (const int signal = stop_signal(); signal && trainer_.step() < total) {
     fmt::print("stopped after step {} and saved; go on with: ganforge train --resume {}\n", trainer_.step(),
                shell_word(folder_.path().string()));
     return 128 + signal;
@@ -127,7 +127,8 @@ int TrainingRun::finish(const std::string& progress) {
   const double spent = seconds();
   fmt::print("{} steps in {}, {:.0f} images/s\n", total - first, clock_text(spent),
              static_cast<double>((total - first) * images_per_step) / std::max(spent, 1e-9));
-  if (config_.sample_every > 0) fmt::print("  samples     {}\n", folder_.sample(total).string());
+  if (std::error_code error; std::filesystem::exists(folder_.sample(total), error))
+    fmt::print("  samples     {}\n", folder_.sample(total).string());
   fmt::print("  losses      {}\n  checkpoint  {}\n", folder_.losses().string(), folder_.checkpoint(total).string());
   return 0;
 }

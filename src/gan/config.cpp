@@ -10,6 +10,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace ganforge {
@@ -223,31 +224,40 @@ TrainerOptions trainer_options(const Config& config) {
   return options;
 }
 
-void validate(const Config& c) {
-  const auto check = [](bool ok, const char* key, const std::string& wanted, const auto& got) {
-    if (!ok) throw ConfigError(fmt::format("{} must be {}, got {}", key, wanted, got));
-  };
-  const TrainerOptions& t = c.training;
-  check(c.steps >= 1, "steps", "at least 1", c.steps);
+namespace {
+
+void check(bool ok, const std::string& key, const char* wanted, const auto& got) {
+  if (!ok) throw ConfigError(fmt::format("{} must be {}, got {}", key, wanted, got));
+}
+
+void check_adam(const std::string& key, const AdamOptions& adam) {
+  check(std::isfinite(adam.lr) && adam.lr > 0, key + ".lr", "a number above 0", adam.lr);
+  check(adam.beta1 >= 0 && adam.beta1 < 1, key + ".beta1", "from 0 to below 1", adam.beta1);
+  check(adam.beta2 > 0 && adam.beta2 < 1, key + ".beta2", "above 0 and below 1", adam.beta2);
+  check(std::isfinite(adam.eps) && adam.eps > 0, key + ".eps", "a number above 0", adam.eps);
+}
+
+}  // namespace
+
+void validate(const TrainerOptions& t) {
   check(t.batch >= 1 && t.batch <= 1'000'000, "batch", "from 1 to 1000000", t.batch);
   check(t.d_steps >= 1 && t.d_steps <= 100, "d_steps", "from 1 to 100", t.d_steps);
-  check(c.sample_every >= 0, "sample_every", "0 (never) or more", c.sample_every);
-  check(c.checkpoint_every >= 0, "checkpoint_every", "0 (only at the end) or more", c.checkpoint_every);
-  check(c.metrics_every >= 1, "metrics_every", "at least 1", c.metrics_every);
-  check(c.keep_checkpoints >= 1, "keep_checkpoints", "at least 1", c.keep_checkpoints);
   check(t.real_target > 0 && t.real_target <= 1, "real_target", "above 0, at most 1", t.real_target);
   check(t.ema_decay >= 0 && t.ema_decay < 1, "ema_decay", "from 0 to below 1", t.ema_decay);
   check(t.latent.shape.rank() >= 1 && t.latent.shape.elements() >= 1, "latent.shape", "at least one number",
         t.latent.shape.str());
   if (t.latent.uniform) check(t.latent.low < t.latent.high, "latent.low", "below latent.high", t.latent.low);
-  for (const auto& [key, adam] :
-       {std::pair("generator_adam", t.generator_adam), std::pair("discriminator_adam", t.discriminator_adam)}) {
-    const std::string at = key;
-    check(std::isfinite(adam.lr) && adam.lr > 0, (at + ".lr").c_str(), "a number above 0", adam.lr);
-    check(adam.beta1 >= 0 && adam.beta1 < 1, (at + ".beta1").c_str(), "from 0 to below 1", adam.beta1);
-    check(adam.beta2 > 0 && adam.beta2 < 1, (at + ".beta2").c_str(), "above 0 and below 1", adam.beta2);
-    check(std::isfinite(adam.eps) && adam.eps > 0, (at + ".eps").c_str(), "a number above 0", adam.eps);
-  }
+  check_adam("generator_adam", t.generator_adam);
+  check_adam("discriminator_adam", t.discriminator_adam);
+}
+
+void validate(const Config& c) {
+  validate(c.training);
+  check(c.steps >= 1, "steps", "at least 1", c.steps);
+  check(c.sample_every >= 0, "sample_every", "0 (never) or more", c.sample_every);
+  check(c.checkpoint_every >= 0, "checkpoint_every", "0 (only at the end) or more", c.checkpoint_every);
+  check(c.metrics_every >= 1, "metrics_every", "at least 1", c.metrics_every);
+  check(c.keep_checkpoints >= 1, "keep_checkpoints", "at least 1", c.keep_checkpoints);
   check(!c.generator.layers().empty(), "generator", "a list of layers", "none");
   check(!c.discriminator.layers().empty(), "discriminator", "a list of layers", "none");
 }
@@ -328,11 +338,17 @@ Config parse_config(const std::string& text, const std::string& source) {
 }
 
 Config load_config(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  const auto unreadable = [&](const char* why) {
+    return FormatError(fmt::format("{}: {}; a TOML file is wanted", path.string(), why));
+  };
+  if (!std::filesystem::exists(status)) throw unreadable("no such file");
+  if (std::filesystem::is_directory(status)) throw unreadable("is a folder");
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!std::filesystem::is_regular_file(path) || !(text << file.rdbuf()))
-    throw FormatError(fmt::format("{}: cannot be read; a TOML file is wanted", path.string()));
-  return parse_config(text.str(), path.string());
+  if (!file) throw unreadable("cannot be opened for reading");
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  return parse_config(text, path.string());
 }
 
 }  // namespace ganforge

@@ -26,8 +26,7 @@ Shape batched(std::int64_t n, const Shape& sample) {
 
 void check(const TrainerOptions& o, const Dataset& data) {
   if (!o.generator || !o.discriminator) throw ConfigError("a generator and a discriminator are wanted");
-  if (o.batch < 1) throw ConfigError(fmt::format("batch must be at least 1, got {}", o.batch));
-  if (o.d_steps < 1) throw ConfigError(fmt::format("d_steps must be at least 1, got {}", o.d_steps));
+  validate(o);
   if (o.batch * o.d_steps > data.count())
     throw ConfigError(fmt::format("a step draws {} samples (batch {} × d_steps {}), but {} has {}; use a smaller batch",
                                   o.batch * o.d_steps, o.batch, o.d_steps, data.name(), data.count()));
@@ -59,8 +58,7 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
   if (discriminator_->output_shape().elements() != n)
     throw ShapeError(fmt::format("the discriminator must make one number a sample, but makes {}",
                                  Shape(discriminator_->output_shape().extents().subspan(1)).str()));
-  if (options_.ema_decay > 0) generator_->enable_ema();
-  options_.generator_adam.ema_decay = options_.ema_decay;
+  if (options_.ema_decay > 0) generator_->enable_ema(options_.ema_decay);
   compile_programs();
 }
 

@@ -30,6 +30,7 @@ class ScopeGuard {
 }  // namespace
 
 Values grad(const Values& ys, const Values& dys, const Values& xs) {
+  if (ys.size() != dys.size()) throw Error(fmt::format("{} values, but {} cotangents", ys.size(), dys.size()));
   if (ys.empty()) return Values(xs.size());
   Graph& graph = ys[0].graph();
   const ScopeGuard guard(graph);

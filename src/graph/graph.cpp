@@ -41,9 +41,14 @@ Value root_of(Value value) {
 
 }  // namespace
 
+Graph& Value::graph() const {
+  if (!graph_)
+    throw Error("an absent value was used; a gradient is absent where the loss does not depend on the variable");
+  return *graph_;
+}
+
 const Type& Value::type() const {
-  if (!graph_) throw Error("the type of an absent value was asked for");
-  return graph_->node(node_).out[static_cast<std::size_t>(output_)];
+  return graph().node(node_).out[static_cast<std::size_t>(output_)];
 }
 
 Values Op::expand(const Values&) const {

@@ -124,7 +124,8 @@ std::vector<std::vector<Scheduled>> schedule_nodes(const Graph& graph, Device& d
     Kernel kernel = node.op->pieces(in).empty() ? node.op->prepare(device, in) : Kernel{};
     const int max_group = kernel.max_group;
     const std::type_index op = typeid(*node.op);
-    const auto found = std::ranges::find_if(open, [&](const Open& o) { return o.op == op; });
+    const auto found =
+        max_group > 1 ? std::ranges::find_if(open, [&](const Open& o) { return o.op == op; }) : open.end();
     if (found == open.end()) {
       group_of[static_cast<std::size_t>(n)] = static_cast<int>(groups.size());
       if (max_group > 1) open.push_back({op, groups.size()});

@@ -73,7 +73,8 @@ std::int64_t Network::parameter_count() const {
   return count;
 }
 
-void Network::enable_ema() {
+void Network::enable_ema(float decay) {
+  ema_decay_ = decay;
   if (ema_) return;
   ema_ = &store_->variable(name_ + "/ema", weights_->type);
   store_->device().copy(ema_->data(), weights_->data(), weights_->type.bytes());
@@ -101,6 +102,9 @@ void adam(Context& context, Network& network, const Values& gradients, const Ada
   if (gradients.size() != parameters.size())
     throw Error(
         fmt::format("{} has {} parameters, got {} gradients", network.name(), parameters.size(), gradients.size()));
+  if (parameters.empty()) throw Error(fmt::format("{} has no trainable parameters", network.name()));
+  if (options.ema_decay > 0)
+    throw Error(fmt::format("{}: a network keeps its own moving average: enable_ema(decay)", network.name()));
   Values pieces;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i])
@@ -120,8 +124,9 @@ void adam(Context& context, Network& network, const Values& gradients, const Ada
   const std::string outer = graph.scope();
   graph.set_scope(network.name());
   const Value g = concat_aligned(pieces, flat_alignment);
-  state =
-      adam_step(state, g, lr ? lr : constant(graph, static_cast<double>(options.lr), {DType::float32, {}}), options);
+  AdamOptions step = options;
+  step.ema_decay = network.ema_decay();
+  state = adam_step(state, g, lr ? lr : constant(graph, static_cast<double>(options.lr), {DType::float32, {}}), step);
   graph.assign(network.weights(), state.w);
   graph.assign(m, state.m);
   graph.assign(v, state.v);

@@ -45,6 +45,9 @@ class PrologueOp : public Op {
               fmt::format("data must be uint8 [count, …], got {}", in[5].str()));
       require(in[5].shape[0] >= 1, "the data set is empty");
       out.push_back({DType::float32, in[5].shape.with(0, options_.rows)});
+      if (in.size() > 6)
+        require(in[6] == Type{DType::int32, {in[5].shape[0]}},
+                fmt::format("labels must be int32 [{}], got {}", in[5].shape[0], in[6].str()));
       if (in.size() > 6) out.push_back({DType::int32, {options_.rows}});
     }
     return out;
