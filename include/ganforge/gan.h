@@ -143,7 +143,8 @@ TrainerOptions trainer_options(const Config& config);
 void validate(const Config& config);
 std::string to_toml(const Config& config);
 /// Keys that are absent keep the value of the file's preset, if it names one, else the default. Throws ConfigError with
-/// `source`, line and column: syntax, unknown key or layer (with the nearest), wrong type, value out of range.
+/// `source`, line and column for syntax, an unknown key or layer (with the nearest) and a wrong type; with `source` and key for a
+/// value out of range.
 Config parse_config(const std::string& toml, const std::string& source);
 /// Throws FormatError if the file cannot be read.
 Config load_config(const std::filesystem::path& path);
