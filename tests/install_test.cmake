@@ -1,5 +1,5 @@
 # cmake --install into an empty prefix; then a program outside the project builds against it, by CMake and by pkg-config, and runs.
-# Wants BUILD (the build tree), SOURCE, CXX, CXX_FLAGS.
+# Wants BUILD (the build tree), SOURCE, GENERATOR, CXX, CXX_FLAGS.
 set(prefix ${BUILD}/install_test/prefix)
 set(work ${BUILD}/install_test/consumer)
 file(REMOVE_RECURSE ${BUILD}/install_test)
@@ -13,7 +13,8 @@ function(run)
 endfunction()
 
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
-run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${work} -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_CXX_COMPILER=${CXX}
+run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE}/tests/consumer -B ${work}
+    -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_CXX_COMPILER=${CXX}
     "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}" -DCMAKE_BUILD_TYPE=Release)
 run(${CMAKE_COMMAND} --build ${work})
 run(${work}/consumer)
