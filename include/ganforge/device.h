@@ -1,6 +1,7 @@
 // Devices and the memory they own.
 #pragma once
 
+#include <ganforge/conv2d.h>
 #include <ganforge/shape.h>
 #include <ganforge/stream.h>
 
@@ -73,6 +74,8 @@ class Device {
   /// "CPU, 2 threads, avx512" or the card's name
   std::string name() const;
   Stream& stream() { return stream_; }
+  /// How compile() chooses kernels for convolutions.
+  ConvPolicy& conv_policy() { return conv_policy_; }
 
   /// Throws DeviceError with the bytes asked and free.
   Buffer allocate(std::size_t bytes);
@@ -97,6 +100,7 @@ class Device {
   friend class HostMirror;
   Device();
   Stream stream_;
+  ConvPolicy conv_policy_;
   std::unique_ptr<CudaBackend> cuda_;  // null on the CPU
 };
 

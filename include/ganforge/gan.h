@@ -2,7 +2,7 @@
 #pragma once
 
 #include <ganforge/data.h>
-#include <ganforge/nn.h>
+#include <ganforge/layers.h>
 #include <ganforge/objective.h>
 
 #include <cstdint>

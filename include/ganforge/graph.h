@@ -72,6 +72,8 @@ struct Kernel {
   int max_group =
       1;  ///< so many independent nodes of the op may share a launch; `run` then goes by each call's plan alone
 
+  std::string note = {};  ///< which of several algorithms it is, for people
+
   explicit operator bool() const { return static_cast<bool>(run); }
 };
 

@@ -10,10 +10,13 @@ namespace ganforge {
 /// Instruction set that the hot CPU kernels were picked for.
 enum class Isa { baseline, avx2, avx512 };
 
-/// The CPU: kernels run to their end before they return, on `threads` OpenMP threads.
+class Team;  // worker threads; defined in src/core
+
+/// The CPU: kernels run to their end before they return, on the calling thread and `threads` − 1 workers of the team.
 struct CpuStream {
   int threads = 1;
   Isa isa = Isa::baseline;
+  Team* team = nullptr;  ///< null: everything is done by the calling thread
 };
 
 struct CudaLibraries;  // cuBLASLt handle and its workspace; defined in src/core

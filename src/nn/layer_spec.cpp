@@ -2,7 +2,7 @@
 #include "src/core/nearest.h"
 
 #include <ganforge/error.h>
-#include <ganforge/nn.h>
+#include <ganforge/layers.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

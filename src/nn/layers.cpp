@@ -1,6 +1,6 @@
 // The layers, and layers one after another.
 #include <ganforge/error.h>
-#include <ganforge/nn.h>
+#include <ganforge/layers.h>
 
 #include <fmt/format.h>
 
