@@ -1,5 +1,6 @@
 # Finds nvcc and the CUDA libraries' headers and says in one line whether the CUDA backend is built.
-# Sets GANFORGE_WITH_CUDA, GANFORGE_CUDA_VALUE (0 or 1), GANFORGE_CUDA_INCLUDE and the target ganforge_cudart.
+# Sets GANFORGE_WITH_CUDA, GANFORGE_CUDA_VALUE (0 or 1), GANFORGE_CUDA_INCLUDE, GANFORGE_CUDNN_INCLUDE and the target
+# ganforge_cudart.
 
 set(GANFORGE_WITH_CUDA OFF)
 set(GANFORGE_CUDA_VALUE 0)
@@ -15,6 +16,7 @@ if(NOT GANFORGE_CUDA STREQUAL "OFF")
     string(REGEX MATCH "V([0-9]+)\\.([0-9]+)" _ "${nvcc_version}")
     set(nvcc_major "${CMAKE_MATCH_1}")
     find_path(GANFORGE_CUDA_INCLUDE cublasLt.h HINTS "${cuda_root}" PATH_SUFFIXES include targets/x86_64-linux/include)
+    find_path(GANFORGE_CUDNN_INCLUDE cudnn.h HINTS "${GANFORGE_CUDA_INCLUDE}" ENV CUDNN_PATH PATH_SUFFIXES include)
   endif()
   if(NOT GANFORGE_NVCC)
     set(why "nvcc was not found")
@@ -24,6 +26,8 @@ if(NOT GANFORGE_CUDA STREQUAL "OFF")
     set(why "nvcc ${nvcc_major} is older than 13")
   elseif(NOT GANFORGE_CUDA_INCLUDE)
     set(why "cublasLt.h was not found beside ${GANFORGE_NVCC}")
+  elseif(NOT GANFORGE_CUDNN_INCLUDE)
+    set(why "cudnn.h was not found beside cublasLt.h or in /usr/local/include; CUDNN_PATH can name its folder")
   else()
     set(GANFORGE_WITH_CUDA ON)
     set(GANFORGE_CUDA_VALUE 1)

@@ -1,7 +1,7 @@
 # cmake --install: library, headers, program, a CMake package and a pkg-config file.
 include(CMakePackageConfigHelpers)
 
-set(ganforge_targets ganforge ganforge_openblas)
+set(ganforge_targets ganforge ganforge_openblas ganforge_onednn ganforge_webp)
 if(GANFORGE_WITH_CUDA)
   list(APPEND ganforge_targets ganforge_cudart)
 endif()
@@ -20,7 +20,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/ganforgeConfigVersion.cma
 install(FILES ${PROJECT_BINARY_DIR}/ganforgeConfig.cmake ${PROJECT_BINARY_DIR}/ganforgeConfigVersion.cmake
         DESTINATION ${package_dir})
 
-set(ganforge_pc_libraries "${GANFORGE_OPENBLAS}")
+set(ganforge_pc_libraries "${GANFORGE_OPENBLAS} ${GANFORGE_ONEDNN}")
 if(GANFORGE_WITH_CUDA)
   string(APPEND ganforge_pc_libraries " ${GANFORGE_CUDART_LIBRARY} -lpthread -lrt")
 endif()

@@ -1,21 +1,21 @@
 // Batch normalisation on the CPU.
 //
-// Up to `column_rows` rows a thread owns a range of channels and does everything for it, with no barrier: x is read
-// from memory once and again from cache. Above that the rows are cut into slices, as many as the shape says: partial
+// Up to `column_rows` rows a part of the work is a few channels, and everything is done for them at once: x comes from
+// memory once and then from the L2 cache. Above that the rows are cut into slices, as many as the shape says: partial
 // sums of the slices go to the workspace, are merged in slice order, and a third loop normalises: 2R + 1W of the tensor
-// forward, 4R + 1W backward (6R with an activation, whose output is read too).
+// forward, 4R + 1W backward (what the activation's derivative is taken from is computed again, not read).
 #include "kernels/batch_norm.h"
 
-#include "kernels/activate.h"
 #include "kernels/isa.h"
 #include "kernels/team.h"
+#include "kernels/vector_activate.h"
 
 namespace ganforge {
 namespace {
 
-constexpr std::int64_t column_rows = 1024, channel_block = 16, max_slices = 64;
+constexpr std::int64_t column_rows = 256, column_channels = 64, min_slice = 128, max_slices = 64;
 constexpr int tile_rows = 8;                         // rows whose values are held in registers
-constexpr std::int64_t parallel_elements = 1 << 14;  // below, a parallel region costs more than it gains
+constexpr std::int64_t parallel_elements = 1 << 14;  // below, a second thread costs more than it gains
 
 struct Slices {
   std::int64_t rows;  // of a slice; the last one may have fewer
@@ -25,7 +25,7 @@ struct Slices {
 Slices slices_of(std::int64_t rows) {
   if (rows <= column_rows) return {rows, 1};
   const std::int64_t even = (rows + max_slices - 1) / max_slices;
-  const std::int64_t slice = even <= 256 ? 256 : (even + tile_rows - 1) / tile_rows * tile_rows;
+  const std::int64_t slice = even <= min_slice ? min_slice : (even + tile_rows - 1) / tile_rows * tile_rows;
   return {slice, (rows + slice - 1) / slice};
 }
 
@@ -33,61 +33,35 @@ std::int64_t least(std::int64_t a, std::int64_t b) {
   return a < b ? a : b;
 }
 
+/// in_parts() if the work is worth it.
+template <class Function>
+void share(const CpuStream& stream, bool worth_it, std::int64_t parts, const Function& f) {
+  if (worth_it) return in_parts(stream, parts, f);
+  for (std::int64_t part = 0; part < parts; ++part) f(part);
+}
+
 }  // namespace
 
 namespace GANFORGE_ISA {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int lanes = 16;
-#elif defined(__AVX__)
-constexpr int lanes = 8;
-#else
-constexpr int lanes = 4;
-#endif
-typedef float Vec __attribute__((vector_size(lanes * sizeof(float))));
+/// `lanes` channels, or the last few.
+struct Whole {
+  Floats get(const float* p) const { return load(p); }
+  void put(float* p, Floats v) const { store(p, v); }
+};
+struct Part {
+  std::int64_t count;
+  Floats get(const float* p) const { return load_part(p, count); }
+  void put(float* p, Floats v) const { store_part(p, v, count); }
+};
 
-template <class V>
-V load(const float* p) {
-  V v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-
-template <class V>
-void store(float* p, V v) {
-  __builtin_memcpy(p, &v, sizeof v);
-}
-
-float& lane(float& v, int) {
-  return v;
-}
-float& lane(Vec& v, int i) {
-  return reinterpret_cast<float*>(&v)[i];
-}
-
-template <class V>
-V apply_activation(Activation act, V x) {
-  if (act.kind == Activation::Kind::none) return x;
-  if (act.kind == Activation::Kind::leaky_relu) return x > 0.0f ? x : act.negative_slope * x;
-  for (int i = 0; i < int(sizeof(V) / sizeof(float)); ++i) lane(x, i) = activate(act.kind, 0.0f, lane(x, i));
-  return x;
-}
-
-/// g · act′, from the output y.
-template <class V>
-V apply_activation_grad(Activation act, V y, V g) {
-  if (act.kind == Activation::Kind::leaky_relu) return y > 0.0f ? g : act.negative_slope * g;
-  if (act.kind == Activation::Kind::tanh) return g * (1.0f - y * y);
-  return g * (y * (1.0f - y));
-}
-
-/// body(c, zero) for all channels; zero says by its type whether it works on `lanes` channels or on one.
+/// body(c, how to load and store from there) for all channels.
 template <class Body>
 void for_channels(std::int64_t channels, const Body& body) {
   std::int64_t c = 0;
-  for (; c + lanes <= channels; c += lanes) body(c, Vec{});
-  for (; c < channels; ++c) body(c, 0.0f);
+  for (; c + lanes <= channels; c += lanes) body(c, Whole{});
+  if (c < channels) body(c, Part{channels - c});
 }
 
 template <int n>
@@ -113,33 +87,43 @@ void moments(const float* x, std::int64_t stride, const float* shift, std::int64
   for_tiles(rows, [&](std::int64_t r, auto tile) {
     constexpr int n = tile.count;
     const float share = float(n) / float(r + n), weight = float(r) * share;
-    for_channels(channels, [&](std::int64_t c, auto zero) {
-      using V = decltype(zero);
-      const V k = load<V>(shift + c);
-      V v[n], sum = zero, squares = zero;
-      for (int i = 0; i < n; ++i) v[i] = load<V>(x + (r + i) * stride + c) - k;
+    for_channels(channels, [&](std::int64_t c, auto part) {
+      const Floats k = part.get(shift + c);
+      Floats v[n], sum{}, squares{};
+      for (int i = 0; i < n; ++i) v[i] = part.get(x + (r + i) * stride + c) - k;
       for (int i = 0; i < n; ++i) sum += v[i];
-      const V tile_mean = sum * (1.0f / n);
+      const Floats tile_mean = sum * (1.0f / n);
       for (int i = 0; i < n; ++i) squares += (v[i] - tile_mean) * (v[i] - tile_mean);
-      const V m = load<V>(mean + c), delta = tile_mean - m;
-      store(mean + c, m + delta * share);
-      store(m2 + c, load<V>(m2 + c) + squares + delta * delta * weight);
+      const Floats m = part.get(mean + c), delta = tile_mean - m;
+      part.put(mean + c, m + delta * share);
+      part.put(m2 + c, part.get(m2 + c) + squares + delta * delta * weight);
     });
   });
+}
+
+/// γ/√(var + eps). Both passes compute it and what the activation is applied to, (x − mean)·scale + β, alike: the
+/// backward pass finds the signs of the forward pass.
+void scales(const float* gamma, const float* var, float eps, std::int64_t channels, float* scale) {
+  for (std::int64_t c = 0; c < channels; ++c) scale[c] = gamma[c] / __builtin_sqrtf(var[c] + eps);
 }
 
 void normalise(const float* x, float* y, std::int64_t stride, std::int64_t rows, std::int64_t channels,
                const float* mean, const float* scale, const float* beta, Activation act) {
   for_tiles(rows, [&](std::int64_t r, auto tile) {
-    for_channels(channels, [&](std::int64_t c, auto zero) {
-      using V = decltype(zero);
-      const V m = load<V>(mean + c), a = load<V>(scale + c), b = load<V>(beta + c);
+    for_channels(channels, [&](std::int64_t c, auto part) {
+      const Floats m = part.get(mean + c), a = part.get(scale + c), b = part.get(beta + c);
       for (int i = 0; i < tile.count; ++i) {
         const std::int64_t at = (r + i) * stride + c;
-        store(y + at, apply_activation(act, (load<V>(x + at) - m) * a + b));
+        part.put(y + at, activate(act, (part.get(x + at) - m) * a + b));
       }
     });
   });
+}
+
+/// dy · act′ at z, the activation's operand.
+Floats masked(Activation act, Floats z, Floats dy) {
+  if (act.kind == Activation::Kind::leaky_relu) return z > 0.0f ? dy : act.negative_slope * dy;
+  return activation_grad(act, activate(act, z), dy);
 }
 
 /// The three stages of the forward pass, for group g, slice s, channels [begin, end).
@@ -182,8 +166,8 @@ struct Forward {
       args.var[g * channels + c] = var;
       args.new_running_mean[c] = keep * running_mean[c] + take * group_mean;
       args.new_running_var[c] = keep * running_var[c] + take * (var * unbiased);
-      scale(g)[c] = args.gamma[c] / __builtin_sqrtf(var + args.eps);
     }
+    scales(args.gamma + begin, args.var + g * channels + begin, args.eps, end - begin, scale(g) + begin);
   }
 
   void apply(int g, std::int64_t s, std::int64_t begin, std::int64_t end) const {
@@ -199,41 +183,36 @@ struct Backward {
   const BatchNormGradArgs& args;
   Slices slices;
 
-  float* partial(int g, std::int64_t s) const {  // Σ dz and Σ dz·(x − mean)
-    return static_cast<float*>(args.workspace) + (g * slices.count + s) * 2 * args.channels;
+  float* partial(int g, std::int64_t s) const {  // Σ dz, Σ dz·(x − mean) and the scale
+    return static_cast<float*>(args.workspace) + (g * slices.count + s) * 3 * args.channels;
   }
   float* factors(int g) const { return partial(args.groups, 0) + g * 3 * args.channels; }
 
-  template <class V>
-  V dz(std::int64_t at) const {
-    const V g = load<V>(args.dy + at);
-    return args.act.kind == Activation::Kind::none ? g : apply_activation_grad(args.act, load<V>(args.y + at), g);
-  }
-
   void reduce(int g, std::int64_t s, std::int64_t begin, std::int64_t end) const {
-    const std::int64_t channels = args.channels, first = s * slices.rows;
+    const std::int64_t channels = args.channels, first = s * slices.rows, count = end - begin;
     const std::int64_t start = (g * args.rows + first) * channels + begin;
-    const float* mean = args.mean + g * channels + begin;
-    float *sum = partial(g, s) + begin, *product = sum + channels;
-    for (std::int64_t c = 0; c < end - begin; ++c) sum[c] = product[c] = 0.0f;
+    const float *mean = args.mean + g * channels + begin, *beta = args.beta + begin;
+    float *sum = partial(g, s) + begin, *product = sum + channels, *scale = product + channels;
+    scales(args.gamma + begin, args.var + g * channels + begin, args.eps, count, scale);
+    for (std::int64_t c = 0; c < count; ++c) sum[c] = product[c] = 0.0f;
     for_tiles(least(slices.rows, args.rows - first), [&](std::int64_t r, auto tile) {
-      for_channels(end - begin, [&](std::int64_t c, auto zero) {
-        using V = decltype(zero);
-        const V m = load<V>(mean + c);
-        V tile_sum = zero, tile_product = zero;
+      for_channels(count, [&](std::int64_t c, auto part) {
+        const Floats m = part.get(mean + c), a = part.get(scale + c), b = part.get(beta + c);
+        Floats tile_sum{}, tile_product{};
         for (int i = 0; i < tile.count; ++i) {
           const std::int64_t at = start + (r + i) * channels + c;
-          const V d = dz<V>(at);
+          const Floats centred = part.get(args.x + at) - m;
+          const Floats d = masked(args.act, centred * a + b, part.get(args.dy + at));
           tile_sum += d;
-          tile_product += d * (load<V>(args.x + at) - m);
+          tile_product += d * centred;
         }
-        store(sum + c, load<V>(sum + c) + tile_sum);
-        store(product + c, load<V>(product + c) + tile_product);
+        part.put(sum + c, part.get(sum + c) + tile_sum);
+        part.put(product + c, part.get(product + c) + tile_product);
       });
     });
   }
 
-  /// dx = f₀·(dz − f₁ − (x − mean)·f₂)
+  /// dx = f₀·(dz − f₁ − (x − mean)·f₂), f₀ the scale
   void finish(int g, std::int64_t begin, std::int64_t end) const {
     const std::int64_t channels = args.channels;
     float *sum = partial(g, 0), *product = sum + channels;
@@ -249,7 +228,7 @@ struct Backward {
     for (std::int64_t c = begin; c < end; ++c) {
       const float rstd = 1.0f / __builtin_sqrtf(args.var[g * channels + c] + args.eps);
       const float dgamma = product[c] * rstd;
-      f[c] = args.gamma[c] * rstd;
+      f[c] = product[c + channels];
       f[c + channels] = sum[c] * share;
       f[c + 2 * channels] = rstd * (dgamma * share);
       args.dbeta[c] = g == 0 ? sum[c] : args.dbeta[c] + sum[c];
@@ -260,18 +239,16 @@ struct Backward {
   void apply(int g, std::int64_t s, std::int64_t begin, std::int64_t end) const {
     const std::int64_t channels = args.channels, first = s * slices.rows;
     const std::int64_t start = (g * args.rows + first) * channels + begin;
-    const float *mean = args.mean + g * channels + begin, *f = factors(g) + begin;
+    const float *mean = args.mean + g * channels + begin, *beta = args.beta + begin, *f = factors(g) + begin;
     for_tiles(least(slices.rows, args.rows - first), [&](std::int64_t r, auto tile) {
-      for_channels(end - begin, [&](std::int64_t c, auto zero) {
-        using V = decltype(zero);
-        const V m = load<V>(mean + c), f0 = load<V>(f + c);
-        const V f1 = load<V>(f + channels + c), f2 = load<V>(f + 2 * channels + c);
+      for_channels(end - begin, [&](std::int64_t c, auto part) {
+        const Floats m = part.get(mean + c), b = part.get(beta + c), f0 = part.get(f + c);
+        const Floats f1 = part.get(f + channels + c), f2 = part.get(f + 2 * channels + c);
         for (int i = 0; i < tile.count; ++i) {
           const std::int64_t at = start + (r + i) * channels + c;
-          const V x = load<V>(args.x + at);
-          V d = f0 * (dz<V>(at) - f1 - (x - m) * f2);
-          if (args.input_act.kind != Activation::Kind::none) d = apply_activation_grad(args.input_act, x, d);
-          store(args.dx + at, d);
+          const Floats x = part.get(args.x + at), centred = x - m;
+          const Floats dz = masked(args.act, centred * f0 + b, part.get(args.dy + at));
+          part.put(args.dx + at, activation_grad(args.input_act, x, f0 * (dz - f1 - centred * f2)));
         }
       });
     });
@@ -281,13 +258,11 @@ struct Backward {
 template <class Pass, class Args>
 void run(const CpuStream& stream, const Args& args) {
   const Pass pass{args, slices_of(args.rows)};
-  const std::int64_t channels = args.channels, blocks = (channels + channel_block - 1) / channel_block;
-  const std::int64_t count = pass.slices.count, parts = args.groups * count;
+  const std::int64_t channels = args.channels, count = pass.slices.count, parts = args.groups * count;
   const bool parallel = args.rows * channels * args.groups >= parallel_elements;
   if (count == 1) {
-    on_team(stream, parallel, [&](std::int64_t threads, std::int64_t t) {
-      const std::int64_t begin = least(blocks * t / threads * channel_block, channels);
-      const std::int64_t end = least(blocks * (t + 1) / threads * channel_block, channels);
+    share(stream, parallel, (channels + column_channels - 1) / column_channels, [&](std::int64_t part) {
+      const std::int64_t begin = part * column_channels, end = least(begin + column_channels, channels);
       for (int g = 0; g < args.groups; ++g) {
         pass.reduce(g, 0, begin, end);
         pass.finish(g, begin, end);
@@ -296,19 +271,11 @@ void run(const CpuStream& stream, const Args& args) {
     });
     return;
   }
-  on_team(stream, parallel, [&](std::int64_t threads, std::int64_t t) {
-    for (std::int64_t i = parts * t / threads; i < parts * (t + 1) / threads; ++i)
-      pass.reduce(int(i / count), i % count, 0, channels);
-    if (threads > 1) team_barrier();
-    for (std::int64_t b = blocks * t / threads; b < blocks * (t + 1) / threads; ++b) {
-      for (int g = 0; g < args.groups; ++g) {
-        pass.finish(g, b * channel_block, least((b + 1) * channel_block, channels));
-      }
-    }
-    if (threads > 1) team_barrier();
-    // Backwards: what the first loop read last is still in cache.
-    for (std::int64_t i = parts * (t + 1) / threads; i-- > parts * t / threads;)
-      pass.apply(int(i / count), i % count, 0, channels);
+  share(stream, parallel, parts, [&](std::int64_t i) { pass.reduce(int(i / count), i % count, 0, channels); });
+  for (int g = 0; g < args.groups; ++g) pass.finish(g, 0, channels);
+  share(stream, parallel, parts, [&](std::int64_t i) {
+    const std::int64_t part = parts - 1 - i;  // backwards: what was read last is still in cache
+    pass.apply(int(part / count), part % count, 0, channels);
   });
 }
 
@@ -323,20 +290,15 @@ void batch_norm_grad(const CpuStream& stream, const BatchNormGradArgs& args) {
 }
 
 void batch_norm_inference(const CpuStream& stream, const BatchNormInferenceArgs& args) {
-  constexpr std::int64_t rows_per_task = 64, channels_per_task = 128;
-  const std::int64_t channels = args.channels, tasks = (args.rows + rows_per_task - 1) / rows_per_task;
-  on_team(stream, args.rows * channels >= parallel_elements, [&](std::int64_t threads, std::int64_t thread) {
-    for (std::int64_t t = tasks * thread / threads; t < tasks * (thread + 1) / threads; ++t) {
-      const std::int64_t first = t * rows_per_task, rows = least(rows_per_task, args.rows - first);
-      for (std::int64_t begin = 0; begin < channels; begin += channels_per_task) {
-        const std::int64_t width = least(channels_per_task, channels - begin), at = first * channels + begin;
-        float scale[channels_per_task];
-        for (std::int64_t c = 0; c < width; ++c) {
-          scale[c] = args.gamma[begin + c] / __builtin_sqrtf(args.var[begin + c] + args.eps);
-        }
-        normalise(args.x + at, args.y + at, channels, rows, width, args.mean + begin, scale, args.beta + begin,
-                  args.act);
-      }
+  constexpr std::int64_t part_rows = 64, block = 128;
+  const std::int64_t channels = args.channels, parts = (args.rows + part_rows - 1) / part_rows;
+  share(stream, args.rows * channels >= parallel_elements, parts, [&](std::int64_t part) {
+    const std::int64_t first = part * part_rows, rows = least(part_rows, args.rows - first);
+    for (std::int64_t begin = 0; begin < channels; begin += block) {
+      const std::int64_t width = least(block, channels - begin), at = first * channels + begin;
+      float scale[block];
+      scales(args.gamma + begin, args.var + begin, args.eps, width, scale);
+      normalise(args.x + at, args.y + at, channels, rows, width, args.mean + begin, scale, args.beta + begin, args.act);
     }
   });
 }
@@ -356,11 +318,7 @@ void batch_norm_inference(const CpuStream&, const BatchNormInferenceArgs&);
 }  // namespace isa_avx512
 
 std::size_t batch_norm_workspace(const CpuStream&, std::int64_t rows, std::int64_t channels, int groups) {
-  return std::size_t((slices_of(rows).count * 2 + 3) * groups * channels) * sizeof(float);
-}
-
-std::size_t batch_norm_tickets(const CpuStream&, std::int64_t, std::int64_t, int) {
-  return 0;
+  return std::size_t((slices_of(rows).count * 3 + 3) * groups * channels) * sizeof(float);
 }
 
 void batch_norm(const CpuStream& stream, const BatchNormArgs& args) {

@@ -4,17 +4,26 @@
 // a 32-byte sector of each row, and all rows of all groups, one group after the other; the values stay in registers.
 //   forward 1R + 1W, backward 2R + 1W of the tensor (3R with an activation, whose output is read), L = 1
 //
-// More rows: two launches. Blocks reduce slices of the rows, as many as the shape says, and the last block of a channel
-// tile to finish (an integer ticket) merges the slices in slice order; then an elementwise launch.
-//   forward 2R + 1W, backward 4R + 1W (6R with an activation), L = 2
-// A thread owns 4 neighbouring channels (16-byte accesses) where channels is a multiple of 4, else one.
+// More rows: one cooperative launch. A unit of work is a slice of the rows × a tile of channels, as many units as the
+// shape says, whatever the card; blocks that are all resident take unit after unit and go over the rows in passes. Each
+// thread keeps what it read: the last pass in registers, those before in its own words of shared memory as far as that
+// goes. Sums of the units go to the workspace; behind a barrier over the grid, blocks merge them in slice order, 8
+// channels each; behind another, every thread finishes what it kept and reads again, from the L2 cache at best, what it
+// could not keep.
+//   forward 1R + 1W, else up to 2R + 1W; backward 2R + 1W, else up to 4R + 1W; L = 1
+// An H100 keeps 32 MB of x in the forward pass, 16 MB each of x and dz in the backward pass. The activation's
+// derivative is computed from x. A thread owns 4 neighbouring channels (16-byte accesses) where channels is a multiple
+// of 4, else one.
 #pragma once
 
 #include "kernels/activate.h"
 #include "kernels/batch_norm.h"
 #include "src/core/cuda_check.h"
 
+#include <cooperative_groups.h>
+
 #include <algorithm>
+#include <initializer_list>
 
 namespace ganforge::batch_norm_cuda {
 
@@ -42,11 +51,20 @@ inline __device__ float column_sum(const ColumnScratch& scratch) {
   return sum;
 }
 
-// --- many rows: slices, then an elementwise launch ---
+inline __device__ float operand_of(float x, float mean, float scale, float beta) {
+  return __fmaf_rn(x - mean, scale, beta);
+}
 
-constexpr int threads = 256, channel_lanes = 16, row_lanes = threads / channel_lanes;
-constexpr int batch = 8;  // rows that a thread has in registers at a time
-constexpr std::int64_t pass_rows = row_lanes * batch;
+/// dy · act′ at the activation's operand z.
+inline __device__ float masked(Activation act, float z, float dy) {
+  return dy * activation_grad(act.kind, act.negative_slope, activate(act.kind, act.negative_slope, z));
+}
+
+// --- many rows: the grid keeps the tensor
+
+constexpr int threads = 512, channel_lanes = 16, row_lanes = threads / channel_lanes;
+constexpr int batch = 4;  // rows of a pass per thread
+constexpr int pass_rows = row_lanes * batch;
 
 template <int width>
 struct Pack {
@@ -73,67 +91,157 @@ __device__ void store(float* p, const Pack<width>& value) {
   }
 }
 
-struct Slices {
-  std::int64_t rows;  // of a slice; the last one may have fewer
-  std::int64_t count;
-};
-
-/// About 512 blocks, each with at least one batch per thread.
-inline Slices slices_of(std::int64_t rows, std::int64_t channels, int groups) {
-  const std::int64_t tiles = (channels + 4 * channel_lanes - 1) / (4 * channel_lanes) * groups;
-  const std::int64_t most = std::max<std::int64_t>(1, 512 / tiles), even = (rows + most - 1) / most;
-  const std::int64_t slice = (even + pass_rows - 1) / pass_rows * pass_rows;
-  return {slice, (rows + slice - 1) / slice};
+/// To shared memory.
+template <int width>
+__device__ void keep(float* p, const Pack<width>& value) {
+  if constexpr (width == 4) {
+    asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(unsigned(__cvta_generic_to_shared(p))),
+                 "f"(value.v[0]), "f"(value.v[1]), "f"(value.v[2]), "f"(value.v[3])
+                 : "memory");
+  } else {
+    *p = value.v[0];
+  }
 }
 
-/// Merges the block's row lanes as a tree; the result is in row lane 0. The words of a state lie `threads` apart, so
-/// that no two threads of a warp meet in a bank.
-template <class State>
-__device__ void merge_row_lanes(State& state) {
-  constexpr int words = sizeof(State) / sizeof(float);
-  __shared__ float scratch[words][threads];
-  const int row_lane = threadIdx.x / channel_lanes;
+struct Split {
+  std::int64_t slice_rows;    // of a slice; the last one may have fewer
+  int slices, tiles, groups;  // units: slices × tiles × groups
+  int passes;                 // over a slice
+  int held;                   // passes of a block that are kept in shared memory
+
+  __host__ __device__ int units() const { return slices * tiles * groups; }
+};
+
+inline std::int64_t tiles_of(std::int64_t channels, int width) {
+  return (channels + channel_lanes * width - 1) / (channel_lanes * width);
+}
+
+/// About 256 units with wide channel tiles, each of at least one pass. The slices depend on the shape alone.
+inline Split split_of(std::int64_t rows, std::int64_t channels, int groups, int width) {
+  const std::int64_t most = std::max<std::int64_t>(1, 256 / (tiles_of(channels, 4) * groups));
+  const std::int64_t passes = ((rows + most - 1) / most + pass_rows - 1) / pass_rows, slice = passes * pass_rows;
+  return {slice, int((rows + slice - 1) / slice), int(tiles_of(channels, width)), groups, int(passes), 0};
+}
+
+/// Units of one pass each, of one group.
+inline Split one_pass(std::int64_t rows, std::int64_t channels, int width) {
+  return {pass_rows, int((rows + pass_rows - 1) / pass_rows), int(tiles_of(channels, width)), 1, 1, 0};
+}
+
+/// A thread's place in a unit.
+template <int width>
+struct Place {
+  int g, slice, left;               // left: rows of the slice from the thread's first on
+  std::int64_t c, start, channels;  // first channel; offset of it in the thread's first row
+  bool active;
+
+  __device__ Place(const Split& split, std::int64_t rows, std::int64_t all_channels, int unit) {
+    slice = unit % split.slices;
+    const int tile = unit / split.slices % split.tiles, row_lane = threadIdx.x / channel_lanes;
+    g = unit / (split.slices * split.tiles);
+    channels = all_channels;
+    c = (std::int64_t(tile) * channel_lanes + threadIdx.x % channel_lanes) * width;
+    const std::int64_t first = slice * split.slice_rows;
+    active = c < channels;
+    left = active ? int(min(split.slice_rows, rows - first)) - row_lane : 0;
+    start = (g * rows + first + row_lane) * channels + c;
+  }
+  __device__ bool valid(int pass, int i) const { return pass * pass_rows + i * row_lanes < left; }
+  __device__ std::int64_t at(int pass, int i) const { return start + (pass * pass_rows + i * row_lanes) * channels; }
+};
+
+/// What a thread needs to know of its channels, read once a block: fill(c, v) gives n numbers for channel c. For all
+/// threads of a block.
+template <int width, int n, class Fill>
+__device__ void channel_values(const Place<width>& place, Pack<width> (&value)[n], const Fill& fill) {
+  constexpr int tile = channel_lanes * width;
+  __shared__ alignas(16) float table[n][tile];
+  const int lane = threadIdx.x % channel_lanes * width, own = threadIdx.x;
+  __syncthreads();  // the numbers of the unit before have been read
+  if (own < tile) {
+    float v[n] = {};
+    if (const std::int64_t c = place.c - lane + own; c < place.channels) fill(c, v);
+#pragma unroll
+    for (int k = 0; k < n; ++k) table[k][own] = v[k];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < n; ++k) value[k] = load<width>(&table[k][lane]);
+}
+
+/// What the activation is applied to is (x − mean)·scale + β. Both passes compute it alike: the backward pass finds the
+/// signs of the forward pass.
+template <int width>
+struct Factors {
+  Pack<width> mean, scale, beta;
+
+  template <class Args>
+  __device__ Factors(const Args& args, const Place<width>& place) {
+    Pack<width> v[3];
+    const std::int64_t group = place.g * place.channels;
+    channel_values(place, v, [&](std::int64_t c, float* value) {
+      value[0] = args.mean[group + c];
+      value[1] = args.gamma[c] / sqrtf(args.var[group + c] + args.eps);
+      value[2] = args.beta[c];
+    });
+    mean = v[0], scale = v[1], beta = v[2];
+  }
+  __device__ float operand(float x, int k) const { return operand_of(x, mean.v[k], scale.v[k], beta.v[k]); }
+
+  __device__ Pack<width> normalise(Activation act, Pack<width> x) const {
+#pragma unroll
+    for (int k = 0; k < width; ++k) x.v[k] = activate(act.kind, act.negative_slope, operand(x.v[k], k));
+    return x;
+  }
+};
+
+/// Where a thread keeps row i of one of `tensors` tensors: no other thread touches it.
+template <int width, int tensors>
+__device__ float* kept(int pass, int tensor, int i) {
+  extern __shared__ __align__(16) float memory[];
+  return memory + (((pass * tensors + tensor) * batch + i) * threads + threadIdx.x) * width;
+}
+
+/// Merges the states of the threads whose index is the same modulo `columns`, as a tree; the result is in the first
+/// `columns` threads.
+template <int columns, class State>
+__device__ void merge_lanes(State& state) {
+  constexpr int words = sizeof(State) / sizeof(float), warps = threads / 32;
+  __shared__ float scratch[words][warps * columns];
   float* own = reinterpret_cast<float*>(&state);
+  State other;
+  float* others = reinterpret_cast<float*>(&other);
 #pragma unroll
-  for (int half = row_lanes / 2; half > 0; half /= 2) {
-    if (row_lane >= half && row_lane < 2 * half) {
+  for (int distance = columns; distance < 32; distance *= 2) {
 #pragma unroll
-      for (int i = 0; i < words; ++i) scratch[i][threadIdx.x] = own[i];
+    for (int i = 0; i < words; ++i) others[i] = __shfl_xor_sync(~0u, own[i], distance);
+    state.merge(other);
+  }
+  const int warp = threadIdx.x / 32, column = threadIdx.x % 32;
+#pragma unroll
+  for (int half = warps / 2; half > 0; half /= 2) {
+    if (column < columns && warp >= half && warp < 2 * half) {
+#pragma unroll
+      for (int i = 0; i < words; ++i) scratch[i][warp * columns + column] = own[i];
     }
     __syncthreads();
-    if (row_lane < half) {
-      State other;
+    if (column < columns && warp < half) {
 #pragma unroll
-      for (int i = 0; i < words; ++i) {
-        reinterpret_cast<float*>(&other)[i] = scratch[i][threadIdx.x + half * channel_lanes];
-      }
+      for (int i = 0; i < words; ++i) others[i] = scratch[i][(warp + half) * columns + column];
       state.merge(other);
     }
   }
 }
 
-/// True in the block that is the last of `blocks` to get here; it sees what the others wrote. Leaves the ticket zero.
-inline __device__ bool last_to_finish(unsigned* ticket, unsigned blocks) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;
-  __syncthreads();
-  __threadfence();
-  return last;
-}
-
-/// The thread's first channel and row lane; blocks are (slices or chunks of rows, tiles of channels, groups).
-template <int width>
-struct Place {
-  std::int64_t c = (std::int64_t(blockIdx.y) * channel_lanes + threadIdx.x % channel_lanes) * width;
-  int row_lane = threadIdx.x / channel_lanes;
-  int g = blockIdx.z;
-};
-
-/// First row of a thread of an elementwise launch. Backwards: what the launch before read last is still in cache.
-inline __device__ std::int64_t apply_row(int row_lane) {
-  return std::int64_t(gridDim.x - 1 - blockIdx.x) * pass_rows + row_lane;
+/// The merged states of one group's channel c, for the threads t < column_channels, c = 8·(a block's number) + t.
+/// `load(s)` is the state of slice s.
+template <class State, class Load>
+__device__ State merge_slices(int slices, bool active, const Load& load) {
+  State state;
+  for (int s = threadIdx.x / column_channels; active && s < slices; s += threads / column_channels)
+    state.merge(load(s));
+  merge_lanes<column_channels>(state);
+  return state;
 }
 
 // --- launches ---
@@ -142,21 +250,48 @@ inline unsigned column_blocks(std::int64_t channels) {
   return unsigned((channels + column_channels - 1) / column_channels);
 }
 
-inline dim3 grid(std::int64_t row_parts, std::int64_t channels, int width, int groups) {
-  const std::int64_t tile = channel_lanes * width;
-  return dim3(unsigned(row_parts), unsigned((channels + tile - 1) / tile), unsigned(groups));
+/// How many channels a thread owns: 4 where all of these are aligned to 16 bytes and the rows stay so.
+inline int pack_width(std::int64_t channels, std::initializer_list<const void*> memory) {
+  const auto aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; };
+  return channels % 4 == 0 && std::all_of(memory.begin(), memory.end(), aligned) ? 4 : 1;
 }
 
-inline std::int64_t passes(std::int64_t rows) {
-  return (rows + pass_rows - 1) / pass_rows;
-}
-
-inline bool aligned(const void* p) {
-  return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
+/// Shared memory of a pass of one tensor.
+inline int pass_bytes(int width) {
+  return threads * batch * width * int(sizeof(float));
 }
 
 inline cudaStream_t native(const CudaStream& stream) {
   return static_cast<cudaStream_t>(stream.stream);
+}
+
+/// One launch of as many blocks as can be resident at once; `pass_bytes` of shared memory keep a pass.
+template <class Args>
+void launch_grid(const CudaStream& stream, void (*kernel)(Args, Split), Args args, Split split, int pass_bytes,
+                 const char* name) {
+  int device = 0, most = 0;
+  cudaFuncAttributes attributes{};
+  check_cuda(cudaGetDevice(&device), name);
+  check_cuda(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), name);
+  check_cuda(cudaFuncGetAttributes(&attributes, kernel), name);
+  most -= int(attributes.sharedSizeBytes);
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most), name);
+  const auto resident = [&](int held) {  // one is: `held` stays below what a block may have
+    int blocks = 0;
+    check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, std::size_t(held) * pass_bytes),
+               name);
+    return std::max(blocks, 1);
+  };
+  const int units = split.units(), multiprocessors = stream.multiprocessors;
+  const int wanted = std::min(resident(0), (units + multiprocessors - 1) / multiprocessors);
+  const int blocks = std::min(units, wanted * multiprocessors);
+  const int passes = (units + blocks - 1) / blocks * split.passes;
+  split.held = std::min(passes - 1, most / pass_bytes);
+  while (split.held > 0 && resident(split.held) < wanted) --split.held;
+  void* arguments[] = {&args, &split};
+  check_cuda(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), dim3(unsigned(blocks)), dim3(threads),
+                                         arguments, std::size_t(split.held) * pass_bytes, native(stream)),
+             name);
 }
 
 }  // namespace ganforge::batch_norm_cuda

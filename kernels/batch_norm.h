@@ -30,28 +30,25 @@ struct BatchNormArgs {
   float eps, momentum;
   Activation act;
   void* workspace;  // batch_norm_workspace() bytes, any content
-  void* tickets;    // batch_norm_tickets() bytes, zero before the first launch; the kernel leaves them zero
 };
 std::size_t batch_norm_workspace(const CpuStream&, std::int64_t rows, std::int64_t channels, int groups);
 std::size_t batch_norm_workspace(const CudaStream&, std::int64_t rows, std::int64_t channels, int groups);
-std::size_t batch_norm_tickets(const CpuStream&, std::int64_t rows, std::int64_t channels, int groups);
-std::size_t batch_norm_tickets(const CudaStream&, std::int64_t rows, std::int64_t channels, int groups);
 void batch_norm(const CpuStream&, const BatchNormArgs& args);
 void batch_norm(const CudaStream&, const BatchNormArgs& args);
 
 /// Gradient of the above with respect to x, γ and β:
-///   dz = dy ⊙ act′(y);  dβ = Σ dz;  dγ = Σ dz·x̂ (both over all groups);
+///   dz = dy ⊙ act′(y), y from x as above;  dβ = Σ dz;  dγ = Σ dz·x̂ (both over all groups);
 ///   dx = γ/√(var+eps) · (dz − Σ_group dz / rows − x̂ · Σ_group dz·x̂ / rows) ⊙ input_act′(x)
 ///
-/// `input_act` is the activation whose output x is (none: no mask). y may be null if act is none. dx may be dy's
-/// memory. dgamma, dbeta may not alias anything. workspace and tickets as above, of the same sizes.
+/// `input_act` is the activation whose output x is (none: no mask). dx may be dy's memory. dgamma, dbeta may not alias
+/// anything. workspace as above, of the same size.
 struct BatchNormGradArgs {
   const float* dy;
   const float* x;
   const float* gamma;
+  const float* beta;
   const float* mean;
   const float* var;
-  const float* y;
   float* dx;
   float* dgamma;
   float* dbeta;
@@ -60,7 +57,6 @@ struct BatchNormGradArgs {
   float eps;
   Activation act, input_act;
   void* workspace;
-  void* tickets;
 };
 void batch_norm_grad(const CpuStream&, const BatchNormGradArgs& args);
 void batch_norm_grad(const CudaStream&, const BatchNormGradArgs& args);

@@ -12,14 +12,15 @@ __global__ void __launch_bounds__(column_threads) batch_norm_grad_column_kernel(
   const std::int64_t c = std::int64_t(blockIdx.x) * column_channels + threadIdx.x % column_channels;
   const int row_lane = threadIdx.x / column_channels;
   const bool active = c < args.channels;
-  const float gamma = active ? args.gamma[c] : 0.0f;
+  const float gamma = active ? args.gamma[c] : 0.0f, beta = active ? args.beta[c] : 0.0f;
   float dgamma = 0.0f, dbeta = 0.0f;
   for (int g = 0; g < args.groups; ++g) {
     const std::int64_t start = g * args.rows * args.channels + c;
     const auto valid = [&](int i) { return active && row_lane + i * column_lanes < args.rows; };
     const auto at = [&](int i) { return start + (row_lane + i * column_lanes) * args.channels; };
     const float mean = active ? args.mean[g * args.channels + c] : 0.0f;
-    const float rstd = active ? 1.0f / sqrtf(args.var[g * args.channels + c] + args.eps) : 0.0f;
+    const float std = active ? sqrtf(args.var[g * args.channels + c] + args.eps) : 1.0f;
+    const float scale = gamma / std, rstd = 1.0f / std;
     float x[held], dz[held], sum = 0.0f, product = 0.0f;
 #pragma unroll
     for (int i = 0; i < held; ++i) {
@@ -28,9 +29,8 @@ __global__ void __launch_bounds__(column_threads) batch_norm_grad_column_kernel(
     }
     if (args.act.kind != Activation::Kind::none) {
 #pragma unroll
-      for (int i = 0; i < held; ++i) {
-        if (valid(i)) dz[i] *= activation_grad(args.act.kind, args.act.negative_slope, args.y[at(i)]);
-      }
+      for (int i = 0; i < held; ++i)
+        dz[i] = valid(i) ? masked(args.act, operand_of(x[i], mean, scale, beta), dz[i]) : 0.0f;
     }
 #pragma unroll
     for (int i = 0; i < held; ++i) {
@@ -43,8 +43,7 @@ __global__ void __launch_bounds__(column_threads) batch_norm_grad_column_kernel(
     const float group_dbeta = column_sum(sums[g % 2]), group_dgamma = column_sum(products[g % 2]) * rstd;
     dbeta += group_dbeta;
     dgamma += group_dgamma;
-    const float scale = gamma * rstd, offset = group_dbeta / float(args.rows);
-    const float slope = rstd * group_dgamma / float(args.rows);
+    const float offset = group_dbeta / float(args.rows), slope = rstd * group_dgamma / float(args.rows);
 #pragma unroll
     for (int i = 0; i < held; ++i) {
       if (!valid(i)) continue;
@@ -72,128 +71,128 @@ struct Sums {
   }
 };
 
-/// dz at an offset of the tensor.
+/// x and dz of a pass. What is not there is x = mean, dz = 0, which adds nothing to the sums.
 template <int width>
-__device__ Pack<width> load_dz(const BatchNormGradArgs& args, std::int64_t at) {
-  Pack<width> dz = load<width>(args.dy + at);
-  if (args.act.kind == Activation::Kind::none) return dz;
-  const Pack<width> y = load<width>(args.y + at);
+struct Values {
+  Pack<width> x[batch], dz[batch];
+
+  __device__ void read(const BatchNormGradArgs& args, const Factors<width>& f, const Place<width>& place, int pass) {
 #pragma unroll
-  for (int k = 0; k < width; ++k) dz.v[k] *= activation_grad(args.act.kind, args.act.negative_slope, y.v[k]);
-  return dz;
-}
-
-/// The workspace holds the slices' sums, then three factors per group and channel: dx = f₀·(dz − f₁ − (x − mean)·f₂).
-__device__ float* factors(const BatchNormGradArgs& args, const Slices& slices, int g) {
-  return static_cast<float*>(args.workspace) + (args.groups * slices.count * 2 + g * 3) * args.channels;
-}
+    for (int i = 0; i < batch; ++i) {
+      x[i] = f.mean, dz[i] = Pack<width>{};
+      if (!place.valid(pass, i)) continue;
+      x[i] = load<width>(args.x + place.at(pass, i));
+      dz[i] = load<width>(args.dy + place.at(pass, i));
+    }
+    if (args.act.kind == Activation::Kind::none) return;
+#pragma unroll
+    for (int i = 0; i < batch; ++i) {
+#pragma unroll
+      for (int k = 0; k < width; ++k) dz[i].v[k] = masked(args.act, f.operand(x[i].v[k], k), dz[i].v[k]);
+    }
+  }
+  __device__ void keep_as(int pass) const {
+#pragma unroll
+    for (int i = 0; i < batch; ++i) {
+      keep(kept<width, 2>(pass, 0, i), x[i]);
+      keep(kept<width, 2>(pass, 1, i), dz[i]);
+    }
+  }
+  __device__ void recall(int pass) {
+#pragma unroll
+    for (int i = 0; i < batch; ++i) {
+      x[i] = load<width>(kept<width, 2>(pass, 0, i));
+      dz[i] = load<width>(kept<width, 2>(pass, 1, i));
+    }
+  }
+};
 
 template <int width>
-__global__ void __launch_bounds__(threads) batch_norm_grad_sums_kernel(BatchNormGradArgs args, Slices slices) {
-  const Place<width> place;
-  const std::int64_t c = place.c, channels = args.channels;
-  const bool active = c < channels;
+__global__ void __launch_bounds__(threads) batch_norm_grad_kernel(BatchNormGradArgs args, Split split) {
+  const auto grid = cooperative_groups::this_grid();
+  const std::int64_t channels = args.channels;
   float* workspace = static_cast<float*>(args.workspace);
-  const auto partial = [&](int g, std::int64_t s) { return workspace + (g * slices.count + s) * 2 * channels + c; };
+  const auto partial = [&](int g, std::int64_t s) { return workspace + (g * split.slices + s) * 2 * channels; };
+  // dx = scale·(dz − f₁ − (x − mean)·f₂); f₁ and f₂ lie behind the slices' sums.
+  const auto slopes = [&](int g) { return partial(args.groups, 0) + g * 2 * channels; };
 
-  Sums<width> sums;
-  if (active) {
-    const std::int64_t first = blockIdx.x * slices.rows, end = min(first + slices.rows, args.rows);
-    const std::int64_t start = place.g * args.rows * channels + c;
-    const Pack<width> mean = load<width>(args.mean + place.g * channels + c);
-#pragma unroll 4
-    for (std::int64_t row = first + place.row_lane; row < end; row += row_lanes) {
-      const Pack<width> dz = load_dz<width>(args, start + row * channels);
-      const Pack<width> x = load<width>(args.x + start + row * channels);
+  Values<width> v;
+  int passes = 0;
+  for (int unit = blockIdx.x; unit < split.units(); unit += gridDim.x) {
+    const Place<width> place(split, args.rows, channels, unit);
+    const Factors<width> f(args, place);
+    Sums<width> sums;
+    for (int pass = 0; pass < split.passes; ++pass, ++passes) {
+      if (passes > 0 && passes <= split.held) v.keep_as(passes - 1);
+      v.read(args, f, place, pass);
 #pragma unroll
-      for (int k = 0; k < width; ++k) {
-        sums.sum[k] += dz.v[k];
-        sums.product[k] += dz.v[k] * (x.v[k] - mean.v[k]);
+      for (int i = 0; i < batch; ++i) {
+#pragma unroll
+        for (int k = 0; k < width; ++k) {
+          sums.sum[k] += v.dz[i].v[k];
+          sums.product[k] += v.dz[i].v[k] * (v.x[i].v[k] - f.mean.v[k]);
+        }
+      }
+    }
+    merge_lanes<channel_lanes>(sums);
+    if (place.active && threadIdx.x < channel_lanes) {
+      Pack<width> sum, product;
+#pragma unroll
+      for (int k = 0; k < width; ++k) sum.v[k] = sums.sum[k], product.v[k] = sums.product[k];
+      store(partial(place.g, place.slice) + place.c, sum);
+      store(partial(place.g, place.slice) + channels + place.c, product);
+    }
+  }
+  grid.sync();
+
+  for (std::int64_t first = blockIdx.x * column_channels; first < channels; first += gridDim.x * column_channels) {
+    const std::int64_t c = first + threadIdx.x % column_channels;
+    const bool active = c < channels, writer = active && threadIdx.x < column_channels;
+    float dgamma = 0.0f, dbeta = 0.0f;
+    for (int g = 0; g < args.groups; ++g) {
+      const auto sums = merge_slices<Sums<1>>(split.slices, active, [&](int s) {
+        return Sums<1>{{partial(g, s)[c]}, {partial(g, s)[channels + c]}};
+      });
+      if (!writer) continue;
+      const float rstd = 1.0f / sqrtf(args.var[g * channels + c] + args.eps);
+      const float group_dgamma = sums.product[0] * rstd;
+      slopes(g)[c] = sums.sum[0] / float(args.rows);
+      slopes(g)[channels + c] = rstd * (group_dgamma / float(args.rows));
+      dbeta += sums.sum[0];
+      dgamma += group_dgamma;
+    }
+    if (!writer) continue;
+    args.dgamma[c] = dgamma;
+    args.dbeta[c] = dbeta;
+  }
+  grid.sync();
+
+  // Backwards; the values of the last pass are still in registers.
+  const int last = passes - 1;
+  for (int unit = blockIdx.x + last / split.passes * gridDim.x; passes > 0; unit -= gridDim.x) {
+    const Place<width> place(split, args.rows, channels, unit);
+    const Factors<width> f(args, place);
+    Pack<width> f12[2];
+    channel_values(place, f12, [&](std::int64_t c, float* value) {
+      value[0] = slopes(place.g)[c];
+      value[1] = slopes(place.g)[channels + c];
+    });
+    for (int pass = split.passes - 1; pass >= 0; --pass) {
+      if (--passes < last) passes < split.held ? v.recall(passes) : v.read(args, f, place, pass);
+#pragma unroll
+      for (int i = 0; i < batch; ++i) {
+        if (!place.valid(pass, i)) continue;
+        Pack<width> dx;
+#pragma unroll
+        for (int k = 0; k < width; ++k) {
+          const float x = v.x[i].v[k];
+          dx.v[k] = f.scale.v[k] * (v.dz[i].v[k] - f12[0].v[k] - (x - f.mean.v[k]) * f12[1].v[k]) *
+                    activation_grad(args.input_act.kind, args.input_act.negative_slope, x);
+        }
+        store(args.dx + place.at(pass, i), dx);
       }
     }
   }
-  merge_row_lanes(sums);
-  if (active && place.row_lane == 0) {
-    Pack<width> sum, product;
-#pragma unroll
-    for (int k = 0; k < width; ++k) sum.v[k] = sums.sum[k], product.v[k] = sums.product[k];
-    store(partial(place.g, blockIdx.x), sum);
-    store(partial(place.g, blockIdx.x) + channels, product);
-  }
-  if (!last_to_finish(static_cast<unsigned*>(args.tickets) + blockIdx.y, gridDim.x * gridDim.z)) return;
-
-  float dgamma[width] = {}, dbeta[width] = {};
-  for (int g = 0; g < args.groups; ++g) {
-    Sums<width> group;
-    for (std::int64_t s = place.row_lane; active && s < slices.count; s += row_lanes) {
-      const Pack<width> sum = load<width>(partial(g, s)), product = load<width>(partial(g, s) + channels);
-      Sums<width> part;
-#pragma unroll
-      for (int k = 0; k < width; ++k) part.sum[k] = sum.v[k], part.product[k] = product.v[k];
-      group.merge(part);
-    }
-    merge_row_lanes(group);
-    if (!active || place.row_lane != 0) continue;
-    float* f = factors(args, slices, g) + c;
-#pragma unroll
-    for (int k = 0; k < width; ++k) {
-      const float rstd = 1.0f / sqrtf(args.var[g * channels + c + k] + args.eps);
-      const float group_dgamma = group.product[k] * rstd;
-      f[k] = args.gamma[c + k] * rstd;
-      f[k + channels] = group.sum[k] / float(args.rows);
-      f[k + 2 * channels] = rstd * (group_dgamma / float(args.rows));
-      dbeta[k] += group.sum[k];
-      dgamma[k] += group_dgamma;
-    }
-  }
-  if (!active || place.row_lane != 0) return;
-#pragma unroll
-  for (int k = 0; k < width; ++k) {
-    args.dgamma[c + k] = dgamma[k];
-    args.dbeta[c + k] = dbeta[k];
-  }
-}
-
-template <int width>
-__global__ void __launch_bounds__(threads) batch_norm_grad_apply_kernel(BatchNormGradArgs args, Slices slices) {
-  const Place<width> place;
-  const std::int64_t c = place.c, channels = args.channels, start = place.g * args.rows * channels + c;
-  if (c >= channels) return;
-  const Pack<width> mean = load<width>(args.mean + place.g * channels + c);
-  const float* f = factors(args, slices, place.g) + c;
-  const Pack<width> f0 = load<width>(f), f1 = load<width>(f + channels), f2 = load<width>(f + 2 * channels);
-  constexpr int rows_at_once = batch / 2;
-  for (int pass = 0; pass < 2; ++pass) {
-    const std::int64_t row = apply_row(place.row_lane) + pass * rows_at_once * row_lanes;
-    Pack<width> dz[rows_at_once], x[rows_at_once];
-#pragma unroll
-    for (int i = 0; i < rows_at_once; ++i) {
-      if (row + i * row_lanes >= args.rows) break;
-      dz[i] = load_dz<width>(args, start + (row + i * row_lanes) * channels);
-      x[i] = load<width>(args.x + start + (row + i * row_lanes) * channels);
-    }
-#pragma unroll
-    for (int i = 0; i < rows_at_once; ++i) {
-      if (row + i * row_lanes >= args.rows) break;
-#pragma unroll
-      for (int k = 0; k < width; ++k) {
-        dz[i].v[k] = f0.v[k] * (dz[i].v[k] - f1.v[k] - (x[i].v[k] - mean.v[k]) * f2.v[k]) *
-                     activation_grad(args.input_act.kind, args.input_act.negative_slope, x[i].v[k]);
-      }
-      store(args.dx + start + (row + i * row_lanes) * channels, dz[i]);
-    }
-  }
-}
-
-template <int width>
-void launch_slices(const CudaStream& stream, const BatchNormGradArgs& args) {
-  const Slices slices = slices_of(args.rows, args.channels, args.groups);
-  batch_norm_grad_sums_kernel<width>
-      <<<grid(slices.count, args.channels, width, args.groups), threads, 0, native(stream)>>>(args, slices);
-  check_launch("batch_norm_grad_sums_kernel");
-  batch_norm_grad_apply_kernel<width>
-      <<<grid(passes(args.rows), args.channels, width, args.groups), threads, 0, native(stream)>>>(args, slices);
-  check_launch("batch_norm_grad_apply_kernel");
 }
 
 }  // namespace
@@ -206,9 +205,9 @@ void batch_norm_grad(const CudaStream& stream, const BatchNormGradArgs& args) {
     check_launch("batch_norm_grad_column_kernel");
     return;
   }
-  const bool wide = args.channels % 4 == 0 && aligned(args.dy) && aligned(args.x) && aligned(args.y) &&
-                    aligned(args.mean) && aligned(args.dx) && aligned(args.workspace);
-  wide ? launch_slices<4>(stream, args) : launch_slices<1>(stream, args);
+  const int width = pack_width(args.channels, {args.dy, args.x, args.dx, args.workspace});
+  launch_grid(stream, width == 4 ? batch_norm_grad_kernel<4> : batch_norm_grad_kernel<1>, args,
+              split_of(args.rows, args.channels, args.groups, width), 2 * pass_bytes(width), "batch_norm_grad_kernel");
 }
 
 }  // namespace ganforge

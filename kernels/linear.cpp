@@ -1,4 +1,4 @@
-// Every pass is one matrix product of gemm_tile.h in at most one parallel region. Each thread owns whole columns or
+// Every pass is one matrix product of gemm_tile.h in at most one job of the team. Each thread owns whole columns or
 // rows of the result and copies the parts of w that it needs itself, so there is no barrier inside. Layers of few rows
 // or outputs are bound by reading w or x once and have paths of their own.
 #include "kernels/linear.h"
@@ -10,7 +10,7 @@
 namespace ganforge {
 namespace {
 
-// A parallel region costs microseconds: fewer multiply-adds than this are done by the calling thread.
+// A job of the team costs microseconds: fewer multiply-adds than this are done by the calling thread.
 constexpr std::int64_t parallel_work = 1 << 17;
 
 template <class Function>

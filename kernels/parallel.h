@@ -1,6 +1,8 @@
 // How the CPU kernels that are compiled once share their work between threads and walk strided index spaces.
 #pragma once
 
+#include "kernels/team.h"
+
 #include <ganforge/shape.h>
 #include <ganforge/stream.h>
 
@@ -10,16 +12,14 @@
 namespace ganforge {
 
 /// Calls body(begin, end) for even parts of [0, n), one per thread. `work` counts elements; below 16384 the calling
-/// thread does it alone, because a parallel region costs as much.
+/// thread does it alone.
 template <class Body>
 void parallel_ranges(const CpuStream& stream, std::int64_t n, std::int64_t work, Body body) {
   if (n == 0) return;
-  if (stream.threads == 1 || work < 16384) return body(std::int64_t(0), n);
-#pragma omp parallel for schedule(static) num_threads(stream.threads)
-  for (int part = 0; part < stream.threads; ++part) {
-    const std::int64_t begin = n * part / stream.threads, end = n * (part + 1) / stream.threads;
+  on_team(stream, work >= 16384, [&](int threads, int thread) {
+    const std::int64_t begin = n * thread / threads, end = n * (thread + 1) / threads;
     if (begin < end) body(begin, end);
-  }
+  });
 }
 
 /// Row-major walk over an index space, with an element offset for each operand. The extents and strides must outlive

@@ -2,11 +2,18 @@
 # Installs the Debian/Ubuntu packages that ganforge needs and that are missing. Safe to run again.
 #   scripts/install-deps.sh            to build and train
 #   scripts/install-deps.sh --tests    … and to test
+#   scripts/install-deps.sh --bench    … and for ganforge_bench; both may be given
 set -euo pipefail
 
-packages=(g++ cmake ninja-build pkg-config libopenblas-openmp-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
-          libfmt-dev libpng-dev zlib1g-dev dataset-fashion-mnist)
-[ "${1:-}" = --tests ] && packages+=(libgtest-dev)
+packages=(g++ cmake ninja-build pkg-config libopenblas-openmp-dev libdnnl-dev libcli11-dev libtomlplusplus-dev
+          nlohmann-json3-dev libfmt-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev dataset-fashion-mnist)
+for option in "$@"; do
+  case $option in
+    --tests) packages+=(libgtest-dev) ;;
+    --bench) packages+=(libbenchmark-dev) ;;
+    *) echo "install-deps: unknown option $option" >&2; exit 1 ;;
+  esac
+done
 
 missing=()
 for package in "${packages[@]}"; do

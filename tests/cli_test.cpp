@@ -134,7 +134,7 @@ TEST_F(Cli, HelpBeginsWithExamplesAndShowsDefaults) {
   const std::string text = run({"train", "-h"}).out;
   for (const char* flag : {"--preset", "--config", "--data", "--steps", "--epochs", "--batch", "--seed", "--lr-g",
                            "--lr-d", "--device", "--out", "--resume", "--sample-every", "--checkpoint-every",
-                           "--threads", "--progress", "--dry-run", "default 64", "default 0.001"})
+                           "--threads", "--progress", "--dry-run", "--objective", "--conv", "--tune", "default 64", "default 0.0002"})
     EXPECT_NE(text.find(flag), std::string::npos) << flag;
   EXPECT_NE(run({"--version"}).out.find(GANFORGE_VERSION), std::string::npos);
 }
@@ -186,10 +186,10 @@ TEST_F(Cli, RunFolderHoldsWhatItShould) {
 }
 
 TEST_F(Cli, EpochsAndDefaultNames) {
-  train({"--data", "images-idx3-ubyte", "--epochs", "2", "--batch", "100", "--sample-every", "0", "--checkpoint-every",
+  train({"--data", "images-idx3-ubyte", "--epochs", "1", "--batch", "200", "--sample-every", "0", "--checkpoint-every",
          "0"});
-  const fs::path run = path("runs/00000-seed-dense-images-idx3-ubyte");
-  EXPECT_EQ(names_in(run / "checkpoints"), Words{"step-000006.safetensors"});  // ⌈512/100⌉
+  const fs::path run = path("runs/00000-dcgan-28-images-idx3-ubyte");
+  EXPECT_EQ(names_in(run / "checkpoints"), Words{"step-000002.safetensors"});  // ⌈256/200⌉
   EXPECT_EQ(names_in(run / "samples"), Words{});
 }
 

@@ -1,6 +1,7 @@
 // Ten steps of the dense GAN against PyTorch: golden/seed_dense_golden.py made the file and says how its inputs are
 // rebuilt.
 #include "tests/devices.h"
+#include "tests/golden_inputs.h"
 
 #include <ganforge/ganforge.h>
 
@@ -14,33 +15,6 @@ namespace ganforge {
 namespace {
 
 constexpr int batch = 16, latent = 100, pixels = 784, steps = 10;
-
-std::uint64_t hashed(std::uint64_t stream, std::uint64_t i) {
-  std::uint64_t x = (stream << 32) + i + 0x9E3779B97F4A7C15u;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
-double u(std::uint64_t stream, std::uint64_t i) {
-  return static_cast<double>(hashed(stream, i) >> 40) / 8388608.0 - 1;
-}
-
-std::vector<float> latents(int step) {
-  std::vector<float> z;
-  for (int i = 0; i < batch * latent; ++i)
-    z.push_back(static_cast<float>(std::sqrt(3.0) * u(100, static_cast<std::uint64_t>(step * batch * latent + i))));
-  return z;
-}
-std::vector<float> images(int step) {
-  std::vector<float> x;
-  for (int i = 0; i < batch * pixels; ++i) {
-    const auto shift = static_cast<std::uint64_t>(56 + i % pixels * 5 / pixels);
-    x.push_back(static_cast<float>(hashed(200, static_cast<std::uint64_t>(step * batch * pixels + i)) >> shift) /
-                    127.5f -
-                1.0f);
-  }
-  return x;
-}
 
 /// Puts the golden weights into a network; `k` counts the tensors of both.
 void set_weights(VariableStore& store, Network& network, std::uint64_t& k) {
@@ -96,7 +70,7 @@ void compare(VariableStore& store, Network& g, Network& d, const nlohmann::json&
 
 TEST(Golden, SeedDenseTrainsAsInPyTorch) {
   const nlohmann::json golden = nlohmann::json::parse(std::ifstream(GANFORGE_TEST_DATA "/golden/seed_dense.json"));
-  EXPECT_EQ(latents(0)[3], golden["inputs"]["z"][3].get<float>());
+  EXPECT_EQ(golden_latents(0, batch * latent)[3], golden["inputs"]["z"][3].get<float>());
   const nlohmann::json& want = golden["float64"];
   for (Device& device : devices()) {
     SCOPED_TRACE(device.name());
@@ -126,7 +100,8 @@ TEST(Golden, SeedDenseTrainsAsInPyTorch) {
     Program step = compile(device, graph);
 
     for (int i = 0; i < steps; ++i) {
-      const std::vector<float> z_values = latents(i), real_values = images(i);
+      const std::vector<float> z_values = golden_latents(i, batch * latent),
+                               real_values = golden_images(i, batch, pixels);
       step.upload("z", z_values.data(), z_values.size() * sizeof(float));
       step.upload("real", real_values.data(), real_values.size() * sizeof(float));
       step.run();

@@ -215,10 +215,10 @@ TEST_F(FindDataset, ByNameInTheFoldersOfTheEnvironment) {
 
 TEST_F(FindDataset, NamedSetsNeedTheirLabels) {
   write(folder_ / "mnist/t10k-images-idx3-ubyte", three_images);
-  const std::string absent = format_error([] { find_dataset("mnist", false); });
+  const std::string absent = format_error([] { find_dataset("mnist", {.train = false}); });
   EXPECT_NE(absent.find("no t10k-labels-idx1-ubyte[.gz] beside it"), std::string::npos) << absent;
   write(folder_ / "mnist/t10k-labels-idx1-ubyte", idx({3}, std::string{0, 1, 10}));
-  const std::string too_large = format_error([] { find_dataset("mnist", false); });
+  const std::string too_large = format_error([] { find_dataset("mnist", {.train = false}); });
   EXPECT_NE(too_large.find("a label is 10"), std::string::npos) << too_large;
 }
 
@@ -228,7 +228,7 @@ TEST_F(FindDataset, ByFolderAndByFile) {
   write(folder_ / "mine/train-labels-idx1-ubyte.gz", gzip(three_labels));
   EXPECT_EQ(find_dataset((folder_ / "mine/").string()).name, "mine");
   EXPECT_EQ(find_dataset((folder_ / "mine").string()).labels.size(), 3u);
-  EXPECT_EQ(find_dataset((folder_ / "mine").string(), false).count, 1);
+  EXPECT_EQ(find_dataset((folder_ / "mine").string(), {.train = false}).count, 1);
   const HostDataset file = find_dataset((folder_ / "mine/train-images-idx3-ubyte").string());
   EXPECT_EQ(file.labels.size(), 3u);
   EXPECT_EQ(file.classes.size(), 3u);

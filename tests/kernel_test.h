@@ -1,6 +1,8 @@
-// What the tests of the kernels share: the devices to run on and arrays with guard values around them.
+// What the tests of the kernels share: the devices to run on, arrays with guard values around them, activations in
+// double.
 #pragma once
 
+#include <ganforge/activation.h>
 #include <ganforge/device.h>
 #include <ganforge/error.h>
 
@@ -9,6 +11,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -78,6 +82,33 @@ class Array {
   Buffer buffer_;
 };
 
+inline double activated(const Activation& act, double x) {
+  switch (act.kind) {
+    case Activation::Kind::leaky_relu:
+      return x > 0 ? x : act.negative_slope * x;
+    case Activation::Kind::tanh:
+      return std::tanh(x);
+    case Activation::Kind::sigmoid:
+      return 1 / (1 + std::exp(-x));
+    default:
+      return x;
+  }
+}
+
+/// The derivative, from the activation's output.
+inline double slope_at(const Activation& act, double y) {
+  switch (act.kind) {
+    case Activation::Kind::leaky_relu:
+      return y > 0 ? 1 : act.negative_slope;
+    case Activation::Kind::tanh:
+      return 1 - y * y;
+    case Activation::Kind::sigmoid:
+      return y * (1 - y);
+    default:
+      return 1;
+  }
+}
+
 /// Fails on NaN, unlike a maximum of differences.
 inline void expect_close(const std::vector<float>& got, const std::vector<double>& want, double relative,
                          double absolute, const std::string& what) {
@@ -87,5 +118,36 @@ inline void expect_close(const std::vector<float>& got, const std::vector<double
         << what << " [" << i << "]: " << got[i] << " instead of " << want[i];
   }
 }
+
+#if GANFORGE_CUDA
+/// A test on the GPU, which is skipped where there is none; GANFORGE_REQUIRE_CUDA=1 makes that an error.
+class CudaTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      device.emplace(Device::cuda());
+    } catch (const DeviceError& error) {
+      const char* require = std::getenv("GANFORGE_REQUIRE_CUDA");
+      if (require && std::string_view(require) == "1") throw;
+      GTEST_SKIP() << error.what();
+    }
+  }
+  /// The GPU, or one that pretends to have another number of multiprocessors: kernels choose tiles by it.
+  CudaStream stream(int multiprocessors = 0) {
+    CudaStream stream = std::get<CudaStream>(device->stream());
+    if (multiprocessors) stream.multiprocessors = multiprocessors;
+    return stream;
+  }
+  std::vector<float> random(std::int64_t n) {
+    std::normal_distribution<float> normal;
+    std::vector<float> values(static_cast<std::size_t>(n));
+    for (float& v : values) v = normal(engine);
+    return values;
+  }
+
+  std::optional<Device> device;
+  std::mt19937 engine{7};
+};
+#endif
 
 }  // namespace ganforge::kernel_test

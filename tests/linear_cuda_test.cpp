@@ -10,77 +10,24 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
 namespace ganforge {
 namespace {
 
+using kernel_test::activated;
 using kernel_test::Array;
+using kernel_test::slope_at;
 using Values = std::vector<float>;
 
-class LinearCuda : public testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      device.emplace(Device::cuda());
-    } catch (const DeviceError& error) {
-      const char* require = std::getenv("GANFORGE_REQUIRE_CUDA");
-      if (require && std::string(require) == "1") throw;
-      GTEST_SKIP() << error.what();
-    }
-  }
-  /// The GPU, or one that pretends to have another number of multiprocessors: that picks another tile.
-  CudaStream stream(int multiprocessors = 0) {
-    CudaStream stream = std::get<CudaStream>(device->stream());
-    if (multiprocessors) stream.multiprocessors = multiprocessors;
-    return stream;
-  }
-  Values random(std::int64_t n) {
-    std::normal_distribution<float> normal;
-    Values values(static_cast<std::size_t>(n));
-    for (float& v : values) v = normal(engine);
-    return values;
-  }
-
-  std::optional<Device> device;
-  std::mt19937 engine{7};
-};
+using LinearCuda = kernel_test::CudaTest;
 
 struct Sum {
   double value = 0, magnitude = 0;
   void add(double x) { value += x, magnitude += std::abs(x); }
 };
-
-double activated(const Activation& act, double x) {
-  switch (act.kind) {
-    case Activation::Kind::leaky_relu:
-      return x > 0 ? x : act.negative_slope * x;
-    case Activation::Kind::tanh:
-      return std::tanh(x);
-    case Activation::Kind::sigmoid:
-      return 1 / (1 + std::exp(-x));
-    default:
-      return x;
-  }
-}
-
-double slope_at(const Activation& act, double y) {
-  switch (act.kind) {
-    case Activation::Kind::leaky_relu:
-      return y > 0 ? 1 : act.negative_slope;
-    case Activation::Kind::tanh:
-      return 1 - y * y;
-    case Activation::Kind::sigmoid:
-      return y * (1 - y);
-    default:
-      return 1;
-  }
-}
 
 /// No activation's slope is above one, so errors of its argument do not grow.
 void expect_near(float got, double want, double magnitude, std::int64_t terms, const std::string& what) {

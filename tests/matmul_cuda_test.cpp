@@ -9,10 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -22,28 +19,7 @@ namespace {
 using kernel_test::Array;
 using Values = std::vector<float>;
 
-class MatmulCuda : public testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      device.emplace(Device::cuda());
-    } catch (const DeviceError& error) {
-      const char* require = std::getenv("GANFORGE_REQUIRE_CUDA");
-      if (require && std::string(require) == "1") throw;
-      GTEST_SKIP() << error.what();
-    }
-  }
-  const CudaStream& stream() { return std::get<CudaStream>(device->stream()); }
-  Values random(std::int64_t n) {
-    std::normal_distribution<float> normal;
-    Values values(static_cast<std::size_t>(n));
-    for (float& v : values) v = normal(engine);
-    return values;
-  }
-
-  std::optional<Device> device;
-  std::mt19937 engine{7};
-};
+using MatmulCuda = kernel_test::CudaTest;
 
 struct Size {
   std::int64_t batch, m, n, k;

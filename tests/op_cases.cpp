@@ -85,10 +85,15 @@ void add_maps(std::vector<OpCase>& rows) {
   add_binary(rows, "maximum", maximum, any.distinct(), any.distinct());
   add_binary(rows, "less", less, any.distinct(), any.distinct(), constant_by_parts);
   add_binary(rows, "equal", equal, any.distinct(), any.distinct(), constant_by_parts);
-  add_binary(rows, "act_grad relu", [](Value x, Value y) { return act_grad(x, y, relu_act); }, any, any);
-  add_binary(rows, "act_grad leaky_relu", [](Value x, Value y) { return act_grad(x, y, leaky_act); }, any, any);
-  add_binary(rows, "act_grad tanh", [](Value x, Value y) { return act_grad(x, y, tanh_act); }, any, any);
-  add_binary(rows, "act_grad sigmoid", [](Value x, Value y) { return act_grad(x, y, sigmoid_act); }, any, any);
+  for (const auto& [name, act] : {std::pair{"relu", relu_act}, {"leaky_relu", leaky_act}, {"tanh", tanh_act}, {"sigmoid", sigmoid_act}})
+    for (const Shape& shape : {Shape{}, Shape{1}, Shape{17}, Shape{3, 5}, Shape{2, 1, 5, 3}, Shape{129, 17}}) {
+      Input input = any;
+      input.type.shape = shape;
+      rows.push_back({std::string("act_grad ") + name + " " + shape.str(), {input, input}, [act](const Values& in) { return Values{act_grad(in[0], in[1], act)}; },
+                      fused_bad(Inputs{f32(3, 5), f32(5)}, Inputs{f32(3), i32({3}, 0, 3)})});
+    }
+  rows.push_back({"act_grad of a constant", {f32(3, 5)}, [](const Values& in) { return Values{act_grad(constant_like(in[0], 0.5), in[0], tanh_act)}; }});
+  rows.push_back({"act_grad of one value by itself", {f32(3, 5)}, [](const Values& in) { return Values{act_grad(in[0], in[0], tanh_act)}; }, fused});
 
   const auto select3 = [](const Values& in) { return Values{select(less(in[0], constant_like(in[0], 0)), in[1], in[2])}; };
   const Options wrong = bad(Inputs{f32(3), f32(4), f32(3)}, Inputs{f32(2, 3), f32(3), f32(2)}, Inputs{i32({3}, 0, 1), f32(3), f32(3)});
@@ -403,6 +408,8 @@ std::vector<OpCase> op_cases() {
   add_batch_norm(rows);
   add_losses(rows);
   add_adam(rows);
+  for (const OpCase& row : conv_op_cases()) rows.push_back(row);
+  for (const OpCase& row : image_op_cases()) rows.push_back(row);
   return rows;
 }
 

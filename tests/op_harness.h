@@ -57,6 +57,9 @@ std::ostream& operator<<(std::ostream& out, const OpCase& row);
 
 /// The table.
 std::vector<OpCase> op_cases();
+/// Parts of it in files of their own.
+std::vector<OpCase> conv_op_cases();
+std::vector<OpCase> image_op_cases();
 
 // --- what the checks are made of
 // --------------------------------------------------------------------------------------

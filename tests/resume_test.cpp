@@ -182,7 +182,7 @@ TEST_F(Cli, FullDisk) {
   result = run(train_words + Words{"--data", "images-idx3-ubyte", "--steps", "2", "--sample-every", "0"}, 100'000);
   EXPECT_EQ(result.code, 1);
   EXPECT_NE(result.err.find("step-000002.safetensors"), std::string::npos) << result.err;
-  EXPECT_EQ(names_in(path("runs/00001-seed-dense-images-idx3-ubyte/checkpoints")), Words{});
+  EXPECT_EQ(names_in(path("runs/00001-dcgan-28-images-idx3-ubyte/checkpoints")), Words{});
 }
 
 }  // namespace

@@ -15,14 +15,16 @@ namespace {
 /// Squares of random size and brightness.
 HostDataset squares(std::int64_t count, std::int64_t side) {
   HostDataset data{"squares", {side, side, 1}, count, {}, {}, {}};
+  std::vector<std::uint8_t> pixels;
   std::uint32_t state = 12345;
   const auto next = [&](std::uint32_t below) { return (state = state * 1664525u + 1013904223u) / 65536u % below; };
   for (std::int64_t i = 0; i < count; ++i) {
     const auto size = static_cast<std::int64_t>(2 + next(static_cast<std::uint32_t>(side) - 2));
     const auto brightness = static_cast<std::uint8_t>(128 + next(128));
     for (std::int64_t y = 0; y < side; ++y)
-      for (std::int64_t x = 0; x < side; ++x) data.pixels.push_back(y < size && x < size ? brightness : 0);
+      for (std::int64_t x = 0; x < side; ++x) pixels.push_back(y < size && x < size ? brightness : 0);
   }
+  data.pixels = std::move(pixels);
   return data;
 }
 

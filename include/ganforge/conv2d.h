@@ -23,7 +23,7 @@ struct Padding2d {
 /// not divide round down.
 struct Conv2dOptions {
   std::array<std::int64_t, 2> stride = {1, 1};  ///< vertical, horizontal
-  Padding2d padding;
+  Padding2d padding = {};
   std::array<std::int64_t, 2> dilation = {1, 1};
   std::int64_t groups = 1;
 };
@@ -32,7 +32,7 @@ struct Conv2dOptions {
 /// `output_padding` rows and columns.
 struct ConvTranspose2dOptions {
   std::array<std::int64_t, 2> stride = {1, 1};
-  Padding2d padding;
+  Padding2d padding = {};
   std::array<std::int64_t, 2> dilation = {1, 1};
   std::int64_t groups = 1;
   std::array<std::int64_t, 2> output_padding = {0, 0};
@@ -51,6 +51,7 @@ struct ConvPolicy {
   ConvMode mode = ConvMode::automatic;
   /// Measured choices: convolution, as describe() of kernels/conv2d.h names it, → algorithm. They go before the rule.
   std::map<std::string, std::string> chosen;
+  bool tune = false;  ///< measure each convolution that is not in `chosen`, and keep the fastest there
 };
 
 }  // namespace ganforge

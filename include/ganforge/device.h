@@ -59,7 +59,8 @@ class Captured {
 /// One processor with its memory, stream and library handles. Use it from one thread.
 class Device {
  public:
-  /// The CPU with `threads` worker threads; 0 takes all cores. Throws DeviceError unless 0 ≤ threads ≤ 1024.
+  /// The CPU with `threads` threads, the calling one among them; 0 takes all cores. Throws DeviceError unless
+  /// 0 ≤ threads ≤ 1024, or if the system has no more threads.
   static Device cpu(int threads = 0);
   /// An NVIDIA GPU. Throws DeviceError if there is no driver, device or new enough architecture, and says which.
   static Device cuda(int index = 0);
@@ -102,6 +103,7 @@ class Device {
   Stream stream_;
   ConvPolicy conv_policy_;
   std::unique_ptr<CudaBackend> cuda_;  // null on the CPU
+  std::unique_ptr<Team> team_;         // null on CUDA and with one thread
 };
 
 /// The instruction set the CPU kernels use: the best that the processor has, or what GANFORGE_ISA=baseline|avx2|avx512

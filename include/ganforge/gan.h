@@ -134,10 +134,17 @@ struct Config {
   std::int64_t keep_checkpoints = 3;
   Sequential generator, discriminator;
   TrainerOptions training;  ///< but for the models
+  ConvPolicy convolutions;  ///< for Device::conv_policy(), before the trainer is made
 };
 /// The options with the configuration's models; the range of the data follows the generator's output activation: [0, 1]
 /// for sigmoid, else [−1, 1].
 TrainerOptions trainer_options(const Config& config);
+
+/// The words for them in a configuration. Throw ConfigError for another word.
+Objective objective_named(const std::string& name);
+std::vector<std::string> objective_names();
+ConvMode conv_mode_named(const std::string& name);
+std::vector<std::string> conv_mode_names();
 
 /// Throws ConfigError if a value is out of range; the message names its key.
 void validate(const Config& config);
@@ -151,6 +158,8 @@ Config load_config(const std::filesystem::path& path);
 
 /// Throws ConfigError, with the nearest name, if there is no such preset.
 Config preset(const std::string& name);
+/// Makes the generator's last convolution, if it has one, make images of so many channels.
+void set_image_channels(Config& config, std::int64_t channels);
 std::vector<std::string> preset_names();
 
 }  // namespace ganforge

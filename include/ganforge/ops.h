@@ -4,10 +4,12 @@
 
 #include <ganforge/activation.h>
 #include <ganforge/adam.h>
+#include <ganforge/conv2d.h>
 #include <ganforge/graph.h>
 #include <ganforge/objective.h>
 #include <ganforge/schedule.h>
 
+#include <array>
 #include <span>
 #include <utility>
 #include <vector>
@@ -50,9 +52,9 @@ Value pow(Value x, double exponent);
 Value affine(Value x, double a, double b);      ///< a·x + b
 Value clamp(Value x, double low, double high);  ///< gradient where low < x < high
 Value activate(Value x, const Activation& activation);
-/// dy ⊙ act′, act′ taken from the activation's output y. Where dy comes from a linear_input_grad or batch_norm_grad of
-/// y without a mask of its own, that op does it in its epilogue. Piecewise linear activations: a mask, without
-/// derivative in y.
+/// dy ⊙ act′, act′ taken from the activation's output y, which has dy's type. Where dy comes from a linear_input_grad, a
+/// convolution or a batch_norm_grad of y without an epilogue of its own, be it reshaped, that op does it in its epilogue.
+/// Piecewise linear activations: a mask, without derivative in y.
 Value act_grad(Value dy, Value y, const Activation& activation);
 
 inline Value operator+(Value x, Value y) {
@@ -134,6 +136,21 @@ Values split(Value x, int parts);
 /// op(a)·op(b) over the last two axes; leading axes must agree, or one operand has none and is used for every matrix.
 Value matmul(Value a, Value b, bool transpose_a = false, bool transpose_b = false);
 
+/// Convolution of images x [N, H, W, C] with filters w [K, R, S, C/groups] → [N, P, Q, K], then act(· + b) with b [K] or
+/// absent. P = ⌊(H + top + bottom − dilation·(R − 1) − 1) / stride⌋ + 1, likewise Q. One-dimensional: H = R = 1.
+Value conv2d(Value x, Value w, const Conv2dOptions& options = {}, Value b = {}, const Activation& activation = {});
+/// Gradient of conv2d in its input: y [N, P, Q, K], w [K, R, S, C/groups] → [N, height, width, C], then act(· + b) with b
+/// [C] or absent. `height` and `width` must be those of an image that conv2d maps to P × Q.
+Value conv2d_input(Value y, Value w, std::int64_t height, std::int64_t width, const Conv2dOptions& options = {},
+                   Value b = {}, const Activation& activation = {});
+/// Gradient of conv2d in its filters: x [N, H, W, C], y [N, P, Q, K] → [K, kernel_h, kernel_w, C/groups].
+Value conv2d_weight(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel_w, const Conv2dOptions& options = {});
+/// Transposed convolution: conv2d_input by another name. x [N, H, W, Cin], w [Cin, R, S, Cout/groups], the filter of the
+/// convolution that maps the result's channels to x's → [N, (H − 1)·stride − top − bottom + dilation·(R − 1) + 1 +
+/// output_padding, likewise, Cout]. Arithmetic: Dumoulin & Visin, arXiv:1603.07285, chapter 4.
+Value conv_transpose2d(Value x, Value w, const ConvTranspose2dOptions& options = {}, Value b = {},
+                       const Activation& activation = {});
+
 // --- other
 // ------------------------------------------------------------------------------------------------------------
 Value cast(Value x, DType to);  ///< gradient between float types
@@ -197,6 +214,35 @@ struct DiscriminatorLoss {
 /// logits […] whose outermost half is of real samples, the other of generated ones.
 DiscriminatorLoss discriminator_loss(Value logits, Objective objective, float real_target = 1.0f);
 Value generator_loss(Value logits, Objective objective);
+
+// --- images [N, H, W, C], and layers that act on each sample alone
+// -------------------------------------------------------------------------------------
+/// Mean over windows (rows, columns) that begin `stride` apart: [N, P, Q, C], P = ⌊(H − window) / stride⌋ + 1 ≥ 1.
+Value avg_pool2d(Value x, std::array<std::int64_t, 2> window = {2, 2}, std::array<std::int64_t, 2> stride = {2, 2});
+/// Maximum over such windows; gradient to the maxima, shared at a tie.
+Value max_pool2d(Value x, std::array<std::int64_t, 2> window = {2, 2}, std::array<std::int64_t, 2> stride = {2, 2});
+/// Mean over the pixels: [N, C].
+Value global_avg_pool(Value x);
+/// Each pixel becomes factor × factor equal ones.
+Value upsample_nearest(Value x, std::int64_t factor);
+/// Linear between pixel centres (half-pixel coordinates), constant beyond the outermost ones.
+Value upsample_bilinear(Value x, std::int64_t factor);
+/// [N, H, W, C·f²] → [N, H·f, W·f, C]: channel c·f² + i·f + j goes to row i, column j of its f × f pixels (PyTorch's
+/// order). Sub-pixel convolution: Shi et al., arXiv:1609.05158.
+Value pixel_shuffle(Value x, std::int64_t factor);
+
+/// act(γ·(x − mean)/√(var + eps) + β) with mean and biased variance of each sample and each of `groups` equal blocks of
+/// neighbouring channels: x [N, …, C], γ β [C]. Wu & He, arXiv:1803.08494.
+Value group_norm(Value x, std::int64_t groups, Value gamma, Value beta, float eps = 1e-5f,
+                 const Activation& activation = {});
+/// Every channel is a group. Ulyanov et al., arXiv:1607.08022.
+Value instance_norm(Value x, Value gamma, Value beta, float eps = 1e-5f, const Activation& activation = {});
+/// All of a sample is one group. Ba et al., arXiv:1607.06450.
+Value layer_norm(Value x, Value gamma, Value beta, float eps = 1e-5f, const Activation& activation = {});
+
+/// x / (1 − rate) where a number of uniform(tick, seed, draw) is at least `rate`, else 0: the mask is drawn again for
+/// the gradient, not stored. 0 ≤ rate < 1. Srivastava et al. 2014.
+Value dropout(Value x, float rate, Value tick, std::uint64_t seed, int draw);
 
 struct AdamOptions {
   float lr = 1e-3f;  ///< where no schedule gives it

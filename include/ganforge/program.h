@@ -22,6 +22,7 @@ struct CompileOptions {
 struct ProgramReport {
   struct Launch {
     std::string op, scope;
+    std::string note;  ///< which algorithm, where an op has several
     std::vector<std::string> types;  ///< inputs → outputs
     int nodes = 1;                   ///< nodes that share the launch
     double flops = 0, bytes = 0;

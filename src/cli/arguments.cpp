@@ -91,8 +91,9 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
 
 std::string help(const Command& command) {
   std::string text = fmt::format("ganforge {}: {}\n\nExamples\n{}", command.name, command.summary, command.examples);
-  if (command.positional)
-    text += fmt::format("\nArgument\n  {:<26}{}\n", command.positional->name, command.positional->help);
+  if (!command.positionals.empty()) text += command.positionals.size() == 1 ? "\nArgument\n" : "\nArguments\n";
+  for (const Positional& positional : command.positionals)
+    text += fmt::format("  {:<26}{}\n", positional.name, positional.help);
   for (const FlagGroup& group : command.groups) {
     text += fmt::format("\n{}\n", group.title);
     for (const Flag& flag : group.flags)
@@ -109,7 +110,7 @@ std::string help(std::span<const Command> commands) {
       "  ganforge sample runs/00000-seed-dense-fashion-mnist --n 100 --out grid.png\n"
       "  ganforge train --resume runs/00000-seed-dense-fashion-mnist --steps 20000\n\n"
       "Commands\n";
-  for (const Command& command : commands) text += fmt::format("  {:<12}{}\n", command.name, command.summary);
+  for (const Command& command : commands) text += fmt::format("  {:<14}{}\n", command.name, command.summary);
   return text +
          "\n`ganforge COMMAND --help` shows the flags of a command, `ganforge --version` the version.\n"
          "Exit codes: 0 done; 1 a file, the data, the device or the configuration is at fault; 2 the command line is;\n"
@@ -120,7 +121,8 @@ bool parse(const Command& command, const std::vector<std::string>& words) {
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();
-  bool wants_help = false, has_positional = false;
+  bool wants_help = false;
+  std::vector<std::string> given;  // names of positionals
   app.add_flag("-h,--help", wants_help)->disable_flag_override();
   std::vector<std::string> known = {"--help"};
   std::vector<std::function<void()>> setters;
@@ -147,10 +149,10 @@ bool parse(const Command& command, const std::vector<std::string>& words) {
             ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
   }
-  if (command.positional)
-    app.add_option_function<std::string>(command.positional->name, [&](const std::string& text) {
-      has_positional = true;
-      add(command.positional->name, command.positional->set)(text);
+  for (const Positional& positional : command.positionals)
+    app.add_option_function<std::string>(positional.name, [&](const std::string& text) {
+      given.push_back(positional.name);
+      add(positional.name, positional.set)(text);
     });
 
   const std::string see = fmt::format("; see `ganforge {} --help`", command.name);
@@ -170,9 +172,9 @@ bool parse(const Command& command, const std::vector<std::string>& words) {
   const auto flag = std::ranges::find_if(unknown, [](const std::string& word) { return word.starts_with("-"); });
   if (flag != unknown.end())
     throw UsageError(fmt::format("unknown flag '{}'{}{}", *flag, did_you_mean_flag(*flag, known), see));
-  if (command.positional && !has_positional)
-    throw UsageError(
-        fmt::format("{}: {} is missing ({}){}", command.name, command.positional->name, command.positional->help, see));
+  for (const Positional& positional : command.positionals)
+    if (std::ranges::find(given, positional.name) == given.end())
+      throw UsageError(fmt::format("{}: {} is missing ({}){}", command.name, positional.name, positional.help, see));
   for (const auto& set : setters) set();
   if (!unknown.empty()) throw UsageError(fmt::format("unexpected argument '{}'{}", unknown[0], see));
   return true;

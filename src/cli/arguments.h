@@ -39,15 +39,16 @@ struct FlagGroup {
   std::string title;
   std::vector<Flag> flags;
 };
-/// What stands without a flag. It must be given.
+/// What stands without a flag. Each must be given.
 struct Positional {
   std::string name, help;
   Setter set;
 };
 struct Command {
-  std::string name, summary;
+  std::string name;  ///< one word or two
+  std::string summary;
   std::string examples;  ///< lines of the help
-  std::optional<Positional> positional;
+  std::vector<Positional> positionals;
   std::vector<FlagGroup> groups;
   /// Gets the words behind the command, for the record; returns the exit code.
   std::function<int(const std::vector<std::string>& words)> run;

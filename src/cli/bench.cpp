@@ -17,14 +17,15 @@
 namespace ganforge {
 namespace {
 
-constexpr std::int64_t images = 60'000;
+constexpr std::int64_t images = 16'384;
 constexpr std::int64_t default_steps = 300, default_warmup = 30;
 
 struct BenchArguments {
   std::optional<std::string> preset;
   std::optional<std::int64_t> batch, steps, warmup;
   DeviceArguments device;
-  bool json = false;
+  std::string conv = "auto";
+  bool json = false, tune = false;
 };
 
 std::int64_t page_faults() {
@@ -69,6 +70,7 @@ int bench(const BenchArguments& a) {
   const std::int64_t steps = a.steps.value_or(default_steps);
   std::vector<std::string> notices;
   Device device = open_device(a.device, notices);
+  device.conv_policy() = {.mode = conv_mode_named(a.conv), .chosen = {}, .tune = a.tune};
   const Dataset data(device, synthetic_data(config, images));
   Trainer trainer(device, data, trainer_options(config));
   print_notices(notices);
@@ -123,6 +125,9 @@ Command bench_command() {
          set_whole(a->steps, 1, 100'000'000)},
         {"--warmup", "N", fmt::format("steps before that (default {})", default_warmup),
          set_whole(a->warmup, 1, 100'000'000)},
+        {"--conv", "MODE", "convolutions: auto, library, own or direct (default auto)",
+         set_choice(a->conv, conv_mode_names())},
+        {"--tune", "", "measures each convolution first and takes the fastest kernels", set_true(a->tune)},
         {"--json", "", "prints one JSON object", set_true(a->json)}}},
       device_flags(a->device)};
   command.run = [a](const std::vector<std::string>&) { return bench(*a); };

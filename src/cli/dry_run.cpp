@@ -27,8 +27,9 @@ std::string describe_step(Trainer& trainer, const Dataset& data) {
   double flops = 0, bytes = 0;
   int number = 0;
   for (const ProgramReport::Launch& launch : report.launches) {
-    text += fmt::format("{:>4}  {:>9}  {:>9}  {}{}{}{}\n", ++number, scaled(launch.flops), scaled(launch.bytes),
+    text += fmt::format("{:>4}  {:>9}  {:>9}  {}{}{}{}{}\n", ++number, scaled(launch.flops), scaled(launch.bytes),
                         launch.scope, launch.scope.empty() ? "" : ": ", launch.op,
+                        launch.note.empty() ? "" : fmt::format(" [{}]", launch.note),
                         launch.nodes > 1 ? fmt::format(" (×{})", launch.nodes) : "");
     for (const std::string& types : launch.types) text += fmt::format("{:28}{}\n", "", types);
     flops += launch.flops;

@@ -18,11 +18,13 @@ namespace ganforge {
 namespace {
 
 int run(const std::vector<std::string>& words) {
-  const std::vector<Command> commands = {train_command(), sample_command(), info_command(), bench_command()};
+  const std::vector<Command> commands = {train_command(), sample_command(),       info_command(),
+                                         bench_command(), data_convert_command(), data_inspect_command()};
   std::vector<std::string> names;
   for (const Command& command : commands) names.push_back(command.name);
 
-  if (words.empty()) throw UsageError("a command is missing: train, sample, info or bench; see `ganforge --help`");
+  if (words.empty())
+    throw UsageError("a command is missing: train, sample, info, bench or data; see `ganforge --help`");
   const std::string& word = words[0];
   if (word == "--help" || word == "-h" || word == "help") {
     fmt::print("{}", help(commands));
@@ -32,11 +34,22 @@ int run(const std::vector<std::string>& words) {
     fmt::print("ganforge {}\n", GANFORGE_VERSION);
     return 0;
   }
-  const auto command = std::ranges::find(commands, word, &Command::name);
+  // `data` is followed by a second word that belongs to the name.
+  const std::size_t named = word == "data" && words.size() > 1 ? 2 : 1;
+  const std::string name = named == 2 ? word + " " + words[1] : word;
+  const auto command = std::ranges::find(commands, name, &Command::name);
+  if (word == "data" && named == 2 && (words[1] == "--help" || words[1] == "-h")) {
+    for (const Command& each : commands)
+      if (each.name.starts_with("data ")) fmt::print("{}{}", &each == &commands.back() ? "\n" : "", help(each));
+    return 0;
+  }
+  if (command == commands.end() && word == "data")
+    throw UsageError(fmt::format("data: convert or inspect must follow{}; see `ganforge data --help`",
+                                 named == 2 ? fmt::format(", got '{}'", words[1]) : ""));
   if (command == commands.end())
     throw UsageError(fmt::format("unknown {} '{}'{}; see `ganforge --help`", word.starts_with("-") ? "flag" : "command",
                                  word, did_you_mean(word, names)));
-  const std::vector<std::string> rest(words.begin() + 1, words.end());
+  const std::vector<std::string> rest(words.begin() + static_cast<std::ptrdiff_t>(named), words.end());
   if (!parse(*command, rest)) {
     fmt::print("{}", help(*command));
     return 0;

@@ -46,6 +46,7 @@ int sample(const SampleArguments& a) {
   config.training.batch = 2;
   config.training.d_steps = 1;
   Device device = open_device(a.device, notices);
+  device.conv_policy() = config.convolutions;
   const Dataset data(device, synthetic_data(config, 2));
   Trainer trainer(device, data, trainer_options(config));
   trainer.load(checkpoint);
@@ -73,7 +74,7 @@ Command sample_command() {
       "  ganforge sample runs/00000-seed-dense-fashion-mnist --n 100 --seed 7 --out grid.png\n"
       "  ganforge sample runs/00000-seed-dense-fashion-mnist/checkpoints/step-009400.safetensors --n 10000 --out "
       "x.npy\n";
-  command.positional = {"RUN", "a run folder (its newest checkpoint) or a checkpoint", set_text(a->source)};
+  command.positionals = {{"RUN", "a run folder (its newest checkpoint) or a checkpoint", set_text(a->source)}};
   command.groups = {
       {"What to write",
        {{"--n", "N", "number of samples (default 64)", set_whole(a->n, 1, 1'000'000)},

@@ -1,6 +1,7 @@
 // ganforge train: the configuration that file and flags make, and the run.
 #include "src/cli/commands.h"
 #include "src/cli/dry_run.h"
+#include "src/cli/load_data.h"
 #include "src/cli/open_device.h"
 #include "src/cli/training_run.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr auto default_preset = "dcgan-28";
 constexpr std::int64_t max_steps = 1'000'000'000'000;
 
 struct TrainArguments {
@@ -23,8 +25,8 @@ struct TrainArguments {
   std::optional<std::int64_t> steps, epochs, batch, seed, sample_every, checkpoint_every;
   std::optional<float> lr_g, lr_d;
   DeviceArguments device;
-  std::string progress = "auto";
-  bool dry_run = false;
+  std::string progress = "auto", objective, conv;
+  bool dry_run = false, tune = false, skip_bad = false;
 };
 
 void check_combinations(const TrainArguments& a) {
@@ -36,12 +38,14 @@ void check_combinations(const TrainArguments& a) {
   const std::pair<const char*, bool> fixed[] = {{"--preset", a.preset.has_value()}, {"--config", a.config.has_value()},
                                                 {"--data", a.data.has_value()},     {"--batch", a.batch.has_value()},
                                                 {"--seed", a.seed.has_value()},     {"--lr-g", a.lr_g.has_value()},
-                                                {"--lr-d", a.lr_d.has_value()},     {"--out", a.out.has_value()}};
+                                                {"--lr-d", a.lr_d.has_value()},     {"--out", a.out.has_value()},
+                                                {"--objective", !a.objective.empty()}, {"--conv", !a.conv.empty()},
+                                                {"--tune", a.tune}};
   for (const auto& [flag, given] : fixed)
     if (given)
       throw UsageError(
           fmt::format("{} cannot change when a run is resumed; only --steps, --epochs, --sample-every, "
-                      "--checkpoint-every, --device, --threads and --progress can",
+                      "--checkpoint-every, --device, --threads, --skip-bad and --progress can",
                       flag));
 }
 
@@ -57,7 +61,7 @@ std::string portable(const std::string& data) {
 Config make_config(const TrainArguments& a, const RunFolder* run) {
   Config c = run        ? load_config(run->config())
              : a.config ? load_config(*a.config)
-                        : preset(a.preset.value_or("seed-dense"));
+                        : preset(a.preset.value_or(default_preset));
   const auto take = [](auto& to, const auto& from) {
     if (from) to = static_cast<std::remove_reference_t<decltype(to)>>(*from);
   };
@@ -67,6 +71,9 @@ Config make_config(const TrainArguments& a, const RunFolder* run) {
   take(c.training.seed, a.seed);
   take(c.training.generator_adam.lr, a.lr_g);
   take(c.training.discriminator_adam.lr, a.lr_d);
+  if (!a.objective.empty()) c.training.objective = objective_named(a.objective);
+  if (!a.conv.empty()) c.convolutions.mode = conv_mode_named(a.conv);
+  c.convolutions.tune = a.tune;
   take(c.sample_every, a.sample_every);
   take(c.checkpoint_every, a.checkpoint_every);
   c.data = portable(c.data);
@@ -94,13 +101,17 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
   Config config = make_config(a, run ? &*run : nullptr);
   const std::string source = run ? run->config().string() : a.config.value_or("preset " + config.preset);
 
-  HostDataset host = find_dataset(config.data);
   std::vector<std::string> notices;
+  const bool channels_follow = !run && !a.config;
+  HostDataset host = load_data(config, source, channels_follow, a.skip_bad, notices);
+  if (channels_follow) set_image_channels(config, host.sample[-1]);  // a preset's follow the data
   Device device = open_device(a.device, notices);
+  device.conv_policy() = config.convolutions;
   const Dataset data(device, std::move(host));
   const std::int64_t images_per_step = config.training.batch * config.training.d_steps;
   if (a.epochs) config.steps = (*a.epochs * data.count() + images_per_step - 1) / images_per_step;
   const std::unique_ptr<Trainer> trainer = make_trainer(device, data, config, source);
+  config.convolutions.chosen = device.conv_policy().chosen;
   if (a.dry_run) {
     print_notices(notices);
     fmt::print("{}", describe_step(*trainer, data));
@@ -129,24 +140,26 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
 
 Command train_command() {
   const auto a = std::make_shared<TrainArguments>();
-  const Config d = preset("seed-dense");
+  const Config d = preset(default_preset);
   Command command;
   command.name = "train";
   command.summary = "trains a GAN; samples, curves and checkpoints go to a run folder";
   command.examples =
       "  ganforge train                                  the default preset on Fashion-MNIST\n"
-      "  ganforge train --data mnist --steps 2000 --seed 7\n"
+      "  ganforge train --preset seed-dense --data mnist --steps 2000 --seed 7\n"
       "  ganforge train --config my.toml --out experiments\n"
-      "  ganforge train --resume runs/00000-seed-dense-fashion-mnist --steps 20000\n"
-      "  ganforge info --preset seed-dense > my.toml     a configuration to start from\n";
+      "  ganforge train --resume runs/00000-dcgan-28-fashion-mnist --steps 20000\n"
+      "  ganforge info --preset dcgan-28 > my.toml       a configuration to start from\n";
   const auto count = [](const char* text, std::int64_t value) { return fmt::format("{} (default {})", text, value); };
   command.groups = {
       {"What to train",
-       {{"--preset", "NAME", "model and settings that are built in (default seed-dense); `ganforge info` lists them",
+       {{"--preset", "NAME", fmt::format("model and settings that are built in (default {}); `ganforge info` lists them", default_preset),
          set_preset(a->preset)},
         {"--config", "FILE", "model and settings from a TOML file; flags override it", set_text(a->config)},
         {"--data", "NAME|PATH",
-         fmt::format("fashion-mnist, mnist, an IDX file or a folder of them (default {})", d.data), set_text(a->data)},
+         fmt::format("fashion-mnist, mnist, cifar-10, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})", d.data),
+         set_text(a->data)},
+        {"--skip-bad", "", "leaves out images of a folder that cannot be read", set_true(a->skip_bad)},
         {"--resume", "RUN", "goes on with a run folder, or from one of its checkpoints", set_text(a->resume)}}},
       {"How",
        {{"--steps", "N", count("steps in total, those before --resume included", d.steps),
@@ -154,6 +167,8 @@ Command train_command() {
         {"--epochs", "N", "the same in passes over the data", set_whole(a->epochs, 1, 1'000'000)},
         {"--batch", "N", count("real samples a step, and as many generated ones", d.training.batch),
          set_whole(a->batch, 1, 1'000'000)},
+        {"--objective", "NAME", "non_saturating, saturating or least_squares (default that of the preset)",
+         set_choice(a->objective, objective_names())},
         {"--lr-g", "RATE", fmt::format("learning rate of the generator (default {})", d.training.generator_adam.lr),
          set_rate(a->lr_g)},
         {"--lr-d", "RATE",
@@ -171,6 +186,10 @@ Command train_command() {
         {"--progress", "STYLE", "auto (a live line on a terminal), plain or none (default auto)",
          set_choice(a->progress, {"auto", "plain", "none"})},
         {"--dry-run", "", "shows networks, kernels and memory of a step, and stops", set_true(a->dry_run)}}},
+      {"Convolutions",
+       {{"--conv", "MODE", "auto (a rule on sizes), library, own or direct (default auto); --dry-run shows the choice",
+         set_choice(a->conv, conv_mode_names())},
+        {"--tune", "", "measures each convolution once and keeps the fastest kernels with the run", set_true(a->tune)}}},
       device_flags(a->device)};
   command.run = [a](const std::vector<std::string>& words) { return train(*a, words); };
   return command;

@@ -64,13 +64,17 @@ class CublasLt {
   decltype(&cublasLtGetStatusString) status_string_;
 };
 
-/// What a CudaStream points to.
+class Cudnn;  // src/core/cuda_cudnn.h
+
+/// What a CudaStream points to. A library is opened on first use; that must not be while a graph is captured.
 struct CudaLibraries {
-  /// Opens the library on first use; that must not be while a graph is captured.
   const CublasLt& cublas_lt();
+  /// `stream` is the device's one stream. What is prepared with the library keeps it open.
+  std::shared_ptr<const Cudnn> cudnn(const CudaStream& stream);
 
  private:
   std::unique_ptr<CublasLt> cublas_lt_;
+  std::shared_ptr<const Cudnn> cudnn_;
 };
 
 }  // namespace ganforge

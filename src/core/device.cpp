@@ -3,15 +3,17 @@
 #include <ganforge/error.h>
 
 #include "src/core/device_cuda.h"
+#include "src/core/team.h"
 
-#include <omp.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace ganforge {
@@ -96,7 +98,16 @@ Device Device::cpu(int threads) {
                       std::to_string(max_threads));
   }
   Device device;
-  device.stream_ = CpuStream{threads ? threads : omp_get_num_procs(), detect_isa()};
+  CpuStream stream{threads ? threads : std::min(available_cores(), max_threads), detect_isa()};
+  if (stream.threads > 1) {
+    try {
+      device.team_ = std::make_unique<Team>(stream.threads);
+    } catch (const std::system_error& error) {
+      throw DeviceError("cannot start " + std::to_string(stream.threads - 1) + " worker threads: " + error.what());
+    }
+  }
+  stream.team = device.team_.get();
+  device.stream_ = stream;
   return device;
 }
 

@@ -21,6 +21,7 @@ class InputFile {
 
   const std::filesystem::path& path() const { return path_; }
   std::uint64_t size() const { return size_; }
+  int descriptor() const { return file_; }
   /// The next bytes; fewer than asked only at the end.
   std::size_t read(void* to, std::size_t bytes);
 

@@ -104,6 +104,7 @@ HostDataset read_idx(const std::filesystem::path& images, const std::filesystem:
   Idx idx = read_file(images, Content::images);
   HostDataset data;
   data.name = images.filename().string();
+  data.format = "IDX";
   data.count = idx.extents[0];
   data.sample = Shape{idx.extents[1], idx.extents[2], idx.extents.size() == 4 ? idx.extents[3] : 1};
   data.pixels = std::move(idx.values);

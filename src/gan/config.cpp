@@ -1,12 +1,11 @@
 // Configurations as TOML.
-#include "src/core/nearest.h"
+#include "src/gan/table_reader.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <toml++/toml.h>
 
 #include <cmath>
 #include <fstream>
@@ -20,73 +19,10 @@ constexpr std::pair<const char*, Objective> objectives[] = {{"non_saturating", O
                                                             {"saturating", Objective::saturating},
                                                             {"least_squares", Objective::least_squares}};
 
-/// Takes the keys of a table one by one and complains about what is left.
-class TableReader {
- public:
-  TableReader(const toml::table& table, std::string where, const std::string& source)
-      : table_(table), where_(std::move(where)), source_(source) {}
-
-  [[noreturn]] void fail(const toml::node& node, const std::string& what) const {
-    const auto& begin = node.source().begin;
-    throw ConfigError(fmt::format("{}:{}:{}: {}", source_, begin.line, begin.column, what));
-  }
-
-  void read(const char* key, std::string& member) { read_as<std::string>(key, member, "text"); }
-  void read(const char* key, std::int64_t& member) { read_as<std::int64_t>(key, member, "a whole number"); }
-  void read(const char* key, int& member) {
-    std::int64_t wide = member;
-    read(key, wide);
-    if (wide < std::numeric_limits<int>::min() || wide > std::numeric_limits<int>::max())
-      fail(*table_.get(key), path(key) + " is out of range");
-    member = static_cast<int>(wide);
-  }
-  void read(const char* key, std::uint64_t& member) {
-    const toml::node* node = find(key);
-    if (!node) return;
-    const auto value = node->value_exact<std::int64_t>();
-    if (!value || *value < 0) fail(*node, path(key) + " must be a whole number that is not negative");
-    member = static_cast<std::uint64_t>(*value);
-  }
-  void read(const char* key, float& member) {
-    const toml::node* node = find(key);
-    if (!node) return;
-    const auto value = node->value<double>();
-    if (!value) fail(*node, path(key) + " must be a number");
-    member = static_cast<float>(*value);
-  }
-  const toml::node* find(const char* key) {
-    known_.emplace_back(key);
-    return table_.get(key);
-  }
-  std::string path(const std::string& key) const { return where_.empty() ? key : where_ + "." + key; }
-
-  void finish() const {
-    for (const auto& [key, node] : table_) {
-      const std::string name(key.str());
-      if (std::ranges::find(known_, name) != known_.end()) continue;
-      const std::string near = nearest(name, known_);
-      const auto& begin = key.source().begin;
-      throw ConfigError(fmt::format("{}:{}:{}: unknown key '{}'; {}", source_, begin.line, begin.column, path(name),
-                                    near.empty() ? fmt::format("known here: {}", fmt::join(known_, ", "))
-                                                 : fmt::format("did you mean '{}'?", near)));
-    }
-  }
-
- private:
-  template <class T, class Member>
-  void read_as(const char* key, Member& member, const char* wanted) {
-    const toml::node* node = find(key);
-    if (!node) return;
-    const auto value = node->value_exact<T>();
-    if (!value) fail(*node, fmt::format("{} must be {}", path(key), wanted));
-    member = *value;
-  }
-
-  const toml::table& table_;
-  std::string where_;
-  const std::string& source_;
-  std::vector<std::string> known_;
-};
+constexpr std::pair<const char*, ConvMode> conv_modes[] = {{"auto", ConvMode::automatic},
+                                                           {"library", ConvMode::library},
+                                                           {"own", ConvMode::own},
+                                                           {"direct", ConvMode::direct}};
 
 const toml::table* find_table(TableReader& reader, const char* key) {
   const toml::node* node = reader.find(key);
@@ -123,6 +59,49 @@ void read_adam(TableReader& parent, const char* key, const std::string& source, 
   reader.read("beta2", adam.beta2);
   reader.read("eps", adam.eps);
   reader.finish();
+}
+
+template <class T, std::size_t n>
+std::vector<std::string> words(const std::pair<const char*, T> (&choices)[n]) {
+  std::vector<std::string> words;
+  for (const auto& [word, value] : choices) words.emplace_back(word);
+  return words;
+}
+
+template <class T, std::size_t n>
+T value_of(const std::string& word, const char* key, const std::pair<const char*, T> (&choices)[n]) {
+  for (const auto& [known, value] : choices)
+    if (word == known) return value;
+  throw ConfigError(fmt::format("{} must be one of {}", key, fmt::join(words(choices), ", ")));
+}
+
+template <class T, std::size_t n>
+void read_choice(TableReader& reader, const char* key, const std::pair<const char*, T> (&choices)[n], T& member) {
+  const toml::node* node = reader.find(key);
+  if (!node) return;
+  try {
+    member = value_of(node->value_or(std::string()), key, choices);
+  } catch (const ConfigError& error) {
+    reader.fail(*node, error.what());
+  }
+}
+
+template <class T, std::size_t n>
+const char* word_for(const std::pair<const char*, T> (&choices)[n], T value) {
+  for (const auto& [word, known] : choices)
+    if (known == value) return word;
+  return "?";
+}
+
+void read_tuned(TableReader& parent, const std::string& source, ConvPolicy& policy) {
+  const toml::table* table = find_table(parent, "tuned");
+  if (!table) return;
+  const TableReader reader(*table, "tuned", source);
+  for (const auto& [key, node] : *table) {
+    const auto algorithm = node.value_exact<std::string>();
+    if (!algorithm) reader.fail(node, "tuned: a convolution's algorithm must be text");
+    policy.chosen[std::string(key.str())] = *algorithm;
+  }
 }
 
 void read_latent(TableReader& parent, const std::string& source, LatentSpec& latent) {
@@ -215,6 +194,19 @@ std::string toml_adam(const char* key, const AdamOptions& adam) {
 
 }  // namespace
 
+Objective objective_named(const std::string& name) {
+  return value_of(name, "objective", objectives);
+}
+std::vector<std::string> objective_names() {
+  return words(objectives);
+}
+ConvMode conv_mode_named(const std::string& name) {
+  return value_of(name, "conv", conv_modes);
+}
+std::vector<std::string> conv_mode_names() {
+  return words(conv_modes);
+}
+
 TrainerOptions trainer_options(const Config& config) {
   TrainerOptions options = config.training;
   options.generator = config.generator;
@@ -269,16 +261,17 @@ std::string to_toml(const Config& c) {
   text += fmt::format("data = {}\nsteps = {}\nbatch = {}\nseed = {}\n", toml_text(c.data), c.steps, t.batch, t.seed);
   text += fmt::format("sample_every = {}\ncheckpoint_every = {}\nkeep_checkpoints = {}\nmetrics_every = {}\n\n",
                       c.sample_every, c.checkpoint_every, c.keep_checkpoints, c.metrics_every);
-  const char* objective = "?";
-  for (const auto& [name, value] : objectives)
-    if (value == t.objective) objective = name;
-  text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nema_decay = {}\n", objective,
-                      toml_number(t.real_target), t.d_steps, toml_number(t.ema_decay));
+  text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nema_decay = {}\nconv = \"{}\"\n",
+                      word_for(objectives, t.objective), toml_number(t.real_target), t.d_steps,
+                      toml_number(t.ema_decay), word_for(conv_modes, c.convolutions.mode));
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");
   if (t.latent.uniform)
     text += fmt::format("low = {}\nhigh = {}\n", toml_number(t.latent.low), toml_number(t.latent.high));
   text += toml_adam("generator_adam", t.generator_adam) + toml_adam("discriminator_adam", t.discriminator_adam);
+  if (!c.convolutions.chosen.empty()) text += "\n[tuned]\n";
+  for (const auto& [convolution, algorithm] : c.convolutions.chosen)
+    text += fmt::format("{} = {}\n", toml_text(convolution), toml_text(algorithm));
   return text + toml_layers("generator", c.generator) + toml_layers("discriminator", c.discriminator);
 }
 
@@ -310,22 +303,15 @@ Config parse_config(const std::string& text, const std::string& source) {
   reader.read("checkpoint_every", c.checkpoint_every);
   reader.read("keep_checkpoints", c.keep_checkpoints);
   reader.read("metrics_every", c.metrics_every);
-  if (const toml::node* node = reader.find("objective")) {
-    const std::string name = node->value_or(std::string());
-    std::vector<std::string> names;
-    bool found = false;
-    for (const auto& [known, value] : objectives) {
-      names.emplace_back(known);
-      if (name == known) t.objective = value, found = true;
-    }
-    if (!found) reader.fail(*node, fmt::format("objective must be one of {}", fmt::join(names, ", ")));
-  }
+  read_choice(reader, "objective", objectives, t.objective);
   reader.read("real_target", t.real_target);
   reader.read("d_steps", t.d_steps);
   reader.read("ema_decay", t.ema_decay);
   read_latent(reader, source, t.latent);
   read_adam(reader, "generator_adam", source, t.generator_adam);
   read_adam(reader, "discriminator_adam", source, t.discriminator_adam);
+  read_choice(reader, "conv", conv_modes, c.convolutions.mode);
+  read_tuned(reader, source, c.convolutions);
   read_layers(reader, "generator", source, c.generator);
   read_layers(reader, "discriminator", source, c.discriminator);
   reader.finish();

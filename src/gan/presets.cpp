@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace ganforge {
 namespace {
@@ -30,13 +31,111 @@ Config seed_dense() {
   return c;
 }
 
+/// The convolutional GAN of the Keras tutorials: the generator's input is an image of noise. Differences from a literal
+/// copy: padding is "same", since with Keras' default the generator makes 22×22 and the discriminator runs out of pixels;
+/// the discriminator ends in 2×2 logits that are averaged to one, and the loss takes logits (the same function as sigmoid
+/// and cross-entropy, without overflow).
+Config seed_conv() {
+  const auto conv = [](std::int64_t channels, std::int64_t stride) {
+    return Conv2d{.out_channels = channels, .kernel = {3}, .stride = {stride}, .padding = {1}};
+  };
+  Config c;
+  c.preset = "seed-conv";
+  c.description = "convolutional GAN of the Keras tutorials, 28×28 grey images";
+  c.generator = {conv(32, 2), ReLU{}, Upsample{}, conv(16, 2), ReLU{}, Upsample{}, conv(1, 1), Sigmoid{}};
+  c.discriminator = {conv(32, 2), ReLU{}, AvgPool2d{}, conv(16, 2), ReLU{}, AvgPool2d{}, conv(1, 1), GlobalAvgPool{}};
+  c.training.latent = LatentSpec(Shape{28, 28, 1}, true, 0, 1);
+  c.training.batch = 64;
+  c.training.generator_adam =
+      c.training.discriminator_adam = {.lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-7f};
+  c.steps = 9400;  // ten epochs of 60,000 images
+  return c;
+}
+
+// DCGAN: Radford et al., arXiv:1511.06434, with the sizes and values of pytorch/examples.
+const Initializer weights = Initializer::normal(0, 0.02f), scales = Initializer::normal(1, 0.02f);
+
+BatchNorm dcgan_norm() {
+  return {.momentum = 0.9f, .eps = 1e-5f, .init = scales};
+}
+Conv2d halve(std::int64_t channels, bool bias = false) {
+  return {.out_channels = channels, .kernel = {4}, .stride = {2}, .padding = {1}, .bias = bias, .init = weights};
+}
+ConvTranspose2d enlarge(std::int64_t channels, bool bias = false) {
+  return {.out_channels = channels, .kernel = {4}, .stride = {2}, .padding = {1}, .bias = bias, .init = weights};
+}
+
+Config dcgan(const char* name, const char* description, const char* data) {
+  Config c;
+  c.preset = name;
+  c.description = description;
+  c.data = data;
+  c.training.latent = 100;
+  c.training.batch = 64;
+  c.training.generator_adam =
+      c.training.discriminator_adam = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f, .eps = 1e-8f};
+  return c;
+}
+
+/// Generator and discriminator for images of 4·2^widths pixels; `widths` are the generator's channels from 4×4 on.
+void dcgan_stack(Config& c, const std::vector<std::int64_t>& widths) {
+  std::vector<Layer> g = {Reshape{{1, 1, 100}},
+                          ConvTranspose2d{.out_channels = widths[0], .kernel = {4}, .bias = false, .init = weights}};
+  for (std::size_t i = 1; i < widths.size(); ++i) g.insert(g.end(), {dcgan_norm(), ReLU{}, enlarge(widths[i])});
+  g.insert(g.end(), {dcgan_norm(), ReLU{}, enlarge(3), Tanh{}});
+  std::vector<Layer> d = {halve(widths.back()), LeakyReLU{0.2f}};
+  for (std::size_t i = widths.size() - 1; i-- > 0;) d.insert(d.end(), {halve(widths[i]), dcgan_norm(), LeakyReLU{0.2f}});
+  d.push_back(Conv2d{.out_channels = 1, .kernel = {4}, .bias = false, .init = weights});
+  c.generator = Sequential(g);
+  c.discriminator = Sequential(d);
+}
+
+Config dcgan_28() {
+  Config c = dcgan("dcgan-28", "DCGAN for 28×28 images: MNIST, Fashion-MNIST", "fashion-mnist");
+  c.generator = {Linear{7 * 7 * 128, false, weights}, Reshape{{7, 7, 128}}, dcgan_norm(), ReLU{}, enlarge(64),
+                 dcgan_norm(), ReLU{}, enlarge(1, true), Tanh{}};
+  c.discriminator = {halve(64, true), LeakyReLU{0.2f},          halve(128), dcgan_norm(), LeakyReLU{0.2f},
+                     Flatten{},       Linear{1, true, weights}};
+  c.steps = 4700;  // five epochs of 60,000 images
+  return c;
+}
+
+Config dcgan_32() {
+  Config c = dcgan("dcgan-32", "DCGAN for 32×32 images: CIFAR-10", "cifar-10");
+  dcgan_stack(c, {256, 128, 64});
+  return c;
+}
+
+Config dcgan_64() {
+  Config c = dcgan("dcgan-64", "DCGAN for 64×64 images, as in pytorch/examples", "images");
+  dcgan_stack(c, {512, 256, 128, 64});
+  return c;
+}
+
 struct Entry {
   const char* name;
   Config (*make)();
 };
-constexpr Entry entries[] = {{"seed-dense", seed_dense}};
+constexpr Entry entries[] = {{"seed-dense", seed_dense},
+                             {"seed-conv", seed_conv},
+                             {"dcgan-28", dcgan_28},
+                             {"dcgan-32", dcgan_32},
+                             {"dcgan-64", dcgan_64}};
 
 }  // namespace
+
+void set_image_channels(Config& config, std::int64_t channels) {
+  std::vector<Layer> layers = config.generator.layers();
+  for (std::size_t i = layers.size(); i-- > 0;) {
+    LayerSpec spec = layers[i].spec();
+    if (spec.type != Conv2d::name && spec.type != ConvTranspose2d::name) continue;
+    for (auto& [name, value] : spec.attributes)
+      if (name == "out_channels") value = channels;
+    layers[i] = make_layer(spec);
+    config.generator = Sequential(layers);
+    return;
+  }
+}
 
 std::vector<std::string> preset_names() {
   std::vector<std::string> names;

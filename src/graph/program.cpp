@@ -245,6 +245,7 @@ class Compiler {
   ProgramReport::Launch describe_launch(const std::vector<Scheduled>& group) const {
     ProgramReport::Launch launch;
     launch.nodes = static_cast<int>(group.size());
+    launch.note = group[0].kernel.note;
     for (const Scheduled& member : group) {
       const Graph::Node& node = graph_->node(member.node);
       const Types in = input_types(*graph_, member.node);

@@ -12,7 +12,9 @@
 namespace ganforge {
 namespace {
 
-using KnownLayers = std::tuple<Linear, BatchNorm, LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape>;
+using KnownLayers =
+    std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm, Dropout, AvgPool2d,
+               MaxPool2d, GlobalAvgPool, Upsample, PixelShuffle, LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape>;
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
   const std::string near = nearest(word, known);
@@ -72,10 +74,14 @@ struct Reader {
   void operator()(const char* name, std::vector<std::int64_t>& member) {
     const Attribute* value = find(name);
     if (!value) return;
-    if (!std::holds_alternative<std::vector<std::int64_t>>(*value)) wrong_type(spec, name, "a list of whole numbers");
-    member = std::get<std::vector<std::int64_t>>(*value);
+    if (const auto* whole = std::get_if<std::int64_t>(value))
+      member = {*whole};
+    else if (const auto* list = std::get_if<std::vector<std::int64_t>>(value))
+      member = *list;
+    else
+      wrong_type(spec, name, "a whole number or a list of them");
     for (const std::int64_t extent : member)
-      if (extent < 1) wrong_type(spec, name, "a list of whole numbers greater than 0");
+      if (extent < 0) wrong_type(spec, name, "made of whole numbers that are not negative");
   }
 };
 

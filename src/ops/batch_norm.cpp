@@ -26,13 +26,9 @@ void require_channels(const Types& in, std::size_t first, std::size_t last, std:
 }
 
 /// Adds the scratch memory, which forward and backward need alike.
-Kernel with_memory(Device& device, std::int64_t rows, std::int64_t channels, int groups, Kernel kernel) {
-  std::visit(
-      [&](const auto& stream) {
-        kernel.workspace = batch_norm_workspace(stream, rows, channels, groups);
-        kernel.persistent = batch_norm_tickets(stream, rows, channels, groups);
-      },
-      device.stream());
+Kernel with_workspace(Device& device, std::int64_t rows, std::int64_t channels, int groups, Kernel kernel) {
+  std::visit([&](const auto& stream) { kernel.workspace = batch_norm_workspace(stream, rows, channels, groups); },
+             device.stream());
   return kernel;
 }
 
@@ -82,29 +78,28 @@ class BatchNormOp : public Op {
   Kernel prepare(Device& device, const Types& in) const override {
     if (in[0].dtype != DType::float32) return {};
     const std::int64_t rows = in[0].shape[0] / o_.groups, channels = in[0].shape[1];
-    return with_memory(device, rows, channels, o_.groups,
-                       make_kernel([o = o_, rows, channels](const auto& stream, const Call& call) {
-                         BatchNormArgs a{};
-                         a.x = call.template input<float>(0);
-                         a.gamma = call.template input<float>(1);
-                         a.beta = call.template input<float>(2);
-                         a.running_mean = call.template input<float>(3);
-                         a.running_var = call.template input<float>(4);
-                         a.y = call.template output<float>(0);
-                         a.mean = call.template output<float>(1);
-                         a.var = call.template output<float>(2);
-                         a.new_running_mean = call.template output<float>(3);
-                         a.new_running_var = call.template output<float>(4);
-                         a.rows = rows;
-                         a.channels = channels;
-                         a.groups = o.groups;
-                         a.eps = o.eps;
-                         a.momentum = o.momentum;
-                         a.act = o.activation;
-                         a.workspace = call.workspace;
-                         a.tickets = call.persistent;
-                         batch_norm(stream, a);
-                       }));
+    return with_workspace(device, rows, channels, o_.groups,
+                          make_kernel([o = o_, rows, channels](const auto& stream, const Call& call) {
+                            BatchNormArgs a{};
+                            a.x = call.template input<float>(0);
+                            a.gamma = call.template input<float>(1);
+                            a.beta = call.template input<float>(2);
+                            a.running_mean = call.template input<float>(3);
+                            a.running_var = call.template input<float>(4);
+                            a.y = call.template output<float>(0);
+                            a.mean = call.template output<float>(1);
+                            a.var = call.template output<float>(2);
+                            a.new_running_mean = call.template output<float>(3);
+                            a.new_running_var = call.template output<float>(4);
+                            a.rows = rows;
+                            a.channels = channels;
+                            a.groups = o.groups;
+                            a.eps = o.eps;
+                            a.momentum = o.momentum;
+                            a.act = o.activation;
+                            a.workspace = call.workspace;
+                            batch_norm(stream, a);
+                          }));
   }
 
   Cost cost(const Types& in) const override {
@@ -115,8 +110,8 @@ class BatchNormOp : public Op {
   BatchNormOptions o_;
 };
 
-/// dy, x, γ, mean, var[, y] → dx, dγ, dβ. `input_act` is the activation whose output x is; its derivative multiplies
-/// dx.
+/// dy, x, γ, β, mean, var → dx, dγ, dβ. The activation's derivative is taken from x: reading its output would be one
+/// more pass over memory. `input_act` is the activation whose output x is; its derivative multiplies dx.
 class BatchNormGradOp : public Op, public ActGradAbsorber {
  public:
   BatchNormGradOp(BatchNormOptions options, Activation input_act) : o_(options), input_act_(input_act) {}
@@ -131,18 +126,18 @@ class BatchNormGradOp : public Op, public ActGradAbsorber {
     require(in[0] == in[1] && in[0].shape.rank() == 2,
             fmt::format("dy is {}, x is {}", in[0].shape.str(), in[1].shape.str()));
     const Type per_channel{in[0].dtype, {in[0].shape[1]}};
-    require_channels(in, 2, 3, in[0].shape[1]);
-    require(in[3].shape == Shape{o_.groups, in[0].shape[1]} && in[4] == in[3],
-            fmt::format("the statistics are {}", in[3].shape.str()));
+    require_channels(in, 2, 4, in[0].shape[1]);
+    require(in[4].shape == Shape{o_.groups, in[0].shape[1]} && in[5] == in[4],
+            fmt::format("the statistics are {}", in[4].shape.str()));
     return {in[0], per_channel, per_channel};
   }
 
   Values expand(const Values& in) const override {
-    const Value dz = o_.activation ? plain_act_grad(in[0], in[5], o_.activation) : in[0];
     const double rows = static_cast<double>(in[1].shape()[0] / o_.groups);
-    const Value grouped = by_group(dz, o_.groups);
-    const Value rstd = row_of(reciprocal_std(in[4], o_.eps));
-    const Value normal = (by_group(in[1], o_.groups) - row_of(in[3])) * rstd;
+    const Value rstd = row_of(reciprocal_std(in[5], o_.eps));
+    const Value normal = (by_group(in[1], o_.groups) - row_of(in[4])) * rstd;
+    const Value y = activate(normal * in[2] + in[3], o_.activation);
+    const Value grouped = plain_act_grad(by_group(in[0], o_.groups), y, o_.activation);
     const Value sum_dz = sum(grouped, {1}), sum_dz_normal = sum(grouped * normal, {1});
     const Value inner = grouped - row_of(sum_dz) / rows - normal * (row_of(sum_dz_normal) / rows);
     Value dx = reshape(inner * rstd * in[2], in[0].shape());
@@ -165,16 +160,16 @@ class BatchNormGradOp : public Op, public ActGradAbsorber {
   Kernel prepare(Device& device, const Types& in) const override {
     if (in[0].dtype != DType::float32) return {};
     const std::int64_t rows = in[0].shape[0] / o_.groups, channels = in[0].shape[1];
-    return with_memory(
+    return with_workspace(
         device, rows, channels, o_.groups,
         make_kernel([o = o_, input_act = input_act_, rows, channels](const auto& stream, const Call& call) {
           BatchNormGradArgs a{};
           a.dy = call.template input<float>(0);
           a.x = call.template input<float>(1);
           a.gamma = call.template input<float>(2);
-          a.mean = call.template input<float>(3);
-          a.var = call.template input<float>(4);
-          a.y = o.activation ? call.template input<float>(5) : nullptr;
+          a.beta = call.template input<float>(3);
+          a.mean = call.template input<float>(4);
+          a.var = call.template input<float>(5);
           a.dx = call.template output<float>(0);
           a.dgamma = call.template output<float>(1);
           a.dbeta = call.template output<float>(2);
@@ -185,7 +180,6 @@ class BatchNormGradOp : public Op, public ActGradAbsorber {
           a.act = o.activation;
           a.input_act = input_act;
           a.workspace = call.workspace;
-          a.tickets = call.persistent;
           batch_norm_grad(stream, a);
         }));
   }
@@ -202,9 +196,7 @@ class BatchNormGradOp : public Op, public ActGradAbsorber {
 Values BatchNormOp::grad(const Values& in, const Values& out, const Values& dout) const {
   // Cotangents on the statistics go through the expansion.
   if (!dout[0] || dout[1] || dout[2] || dout[3] || dout[4]) return Op::grad(in, out, dout);
-  Values operands = {dout[0], in[0], in[1], out[1], out[2]};
-  if (o_.activation) operands.push_back(out[0]);
-  const Values result = in[0].graph().add(BatchNormGradOp(o_, {}), operands);
+  const Values result = in[0].graph().add(BatchNormGradOp(o_, {}), {dout[0], in[0], in[1], in[2], out[1], out[2]});
   return {result[0], result[1], result[2], Value(), Value()};
 }
 

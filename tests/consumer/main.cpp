@@ -8,7 +8,9 @@ using namespace ganforge;
 int main() {
   Device device = Device::cpu(2);
   HostDataset host{.name = "stripes", .sample = {8, 8, 1}, .count = 64, .pixels = {}, .labels = {}, .classes = {}};
-  for (int i = 0; i < 64 * 64; ++i) host.pixels.push_back(static_cast<std::uint8_t>(i % 2 * 255));
+  std::vector<std::uint8_t> stripes;
+  for (int i = 0; i < 64 * 64; ++i) stripes.push_back(static_cast<std::uint8_t>(i % 2 * 255));
+  host.pixels = std::move(stripes);
   Dataset data(device, std::move(host));
   Trainer trainer(device, data,
                   {.generator = Sequential{Linear{64}, Tanh{}, Reshape{{8, 8, 1}}},

@@ -1,0 +1,13 @@
+# oneDNN 2, looked up by name: Debian's package for find_package wants OpenCL's headers too. No public header needs it.
+find_library(GANFORGE_ONEDNN NAMES dnnl)
+find_path(GANFORGE_ONEDNN_INCLUDE oneapi/dnnl/dnnl.hpp)
+if(NOT GANFORGE_ONEDNN OR NOT GANFORGE_ONEDNN_INCLUDE)
+  message(FATAL_ERROR "oneDNN was not found; on Debian: apt-get install libdnnl-dev")
+endif()
+file(STRINGS "${GANFORGE_ONEDNN_INCLUDE}/oneapi/dnnl/dnnl_version.h" onednn_major REGEX "define DNNL_VERSION_MAJOR +2$")
+if(NOT onednn_major)
+  message(FATAL_ERROR "oneDNN in ${GANFORGE_ONEDNN_INCLUDE} is not version 2, whose interface ganforge uses")
+endif()
+add_library(ganforge_onednn INTERFACE)
+target_link_libraries(ganforge_onednn INTERFACE ${GANFORGE_ONEDNN})
+target_include_directories(ganforge_onednn INTERFACE $<BUILD_INTERFACE:${GANFORGE_ONEDNN_INCLUDE}>)

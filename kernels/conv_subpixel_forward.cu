@@ -1,0 +1,163 @@
+// conv_subpixel.cuh, forward: x, w → y.
+#include "kernels/conv_subpixel.cuh"
+
+namespace ganforge {
+namespace {
+
+/// The rows of a tile: positions of y.
+template <class Tile>
+struct ForwardRows {
+  const SubpixelArgs& args;
+  int columns, first_m, first_n;
+
+  __device__ explicit ForwardRows(const SubpixelArgs& p) : args(p), columns(p.s.k) {
+    const int tiles_n = (columns + Tile::n - 1) / Tile::n;
+    first_m = blockIdx.x / tiles_n * Tile::m;
+    first_n = blockIdx.x % tiles_n * Tile::n;
+  }
+  /// Where tap (0, 0) of a row is in x, and which of the 16 taps are inside the image.
+  __device__ void locate(int row, int& base, unsigned& taps) const {
+    const Subpixel& s = args.s;
+    base = 0;
+    taps = 0;
+    if (first_m + row >= s.n * s.p * s.q) return;
+    const int n = (first_m + row) % s.n, place = (first_m + row) / s.n, p = place / s.q, q = place % s.q;
+    base = ((n * s.h + 2 * p - 1) * s.w + 2 * q - 1) * s.c;
+    const unsigned columns_inside = 0xfu & ~(q == 0 ? 1u : 0u) & ~(q == s.q - 1 ? 8u : 0u);
+    taps = 0x1111u * columns_inside & ~(p == 0 ? 0x000fu : 0u) & ~(p == s.p - 1 ? 0xf000u : 0u);
+  }
+  __device__ std::int64_t offset(int row) const {
+    const Subpixel& s = args.s;
+    if (first_m + row >= s.n * s.p * s.q) return -1;
+    const int n = (first_m + row) % s.n, place = (first_m + row) / s.n;
+    return (std::int64_t(n) * s.p * s.q + place) * s.k;
+  }
+};
+
+/// A step of k is 16 channels of a tap.
+template <class Tile>
+struct Forward : ForwardRows<Tile> {
+  using A = AlongPanel<Tile::m>;
+  using B = AlongPanel<Tile::n>;
+  using ForwardRows<Tile>::args;
+  A a;
+  B b;
+  int base[A::quads];
+  unsigned inside[A::quads], block_taps = 0;
+  int tap = -1, channel = 0;
+
+  __device__ explicit Forward(const SubpixelArgs& p) : ForwardRows<Tile>(p) {
+    unsigned taps = 0;
+#pragma unroll
+    for (int i = 0; i < A::quads; ++i) {
+      this->locate(A::outer_of(i), base[i], inside[i]);
+      taps |= inside[i];
+    }
+    block_taps = block_or(taps);
+  }
+  __device__ bool first() {
+    channel = args.s.c;
+    return next();
+  }
+  __device__ bool next() {
+    channel += Tile::k;
+    if (channel < args.s.c) return true;
+    channel = 0;
+    do ++tap;
+    while (tap < 16 && !(block_taps >> tap & 1));
+    return tap < 16;
+  }
+  __device__ void fetch() {
+    const Subpixel& s = args.s;
+    const int from = channel + A::k_of(), left = s.c - from, in_x = (tap / 4 * s.w + tap % 4) * s.c + from;
+#pragma unroll
+    for (int i = 0; i < A::quads; ++i) {
+      a.held[i] = load_four(args.at.x + base[i] + in_x, inside[i] >> tap & 1 ? left : 0, args.vector_a);
+    }
+#pragma unroll
+    for (int i = 0; i < B::quads; ++i) {
+      const int k = this->first_n + column_of<Tile::threads_n>(B::outer_of(i));
+      b.held[i] = load_four(args.at.w + (std::int64_t(k) * 16 + tap) * s.c + from, k < s.k ? left : 0, args.vector_b);
+    }
+  }
+};
+
+/// At most four channels: k runs over taps and channels together, 16·C in all, so that no step is filled up with zeros.
+/// x is gathered element by element, from L1 but for the first time.
+template <class Tile, int channels>
+struct ForwardFew : ForwardRows<Tile> {
+  using A = AlongPanel<Tile::m>;
+  using B = AlongPanel<Tile::n>;
+  using ForwardRows<Tile>::args;
+  A a;
+  B b;
+  int base[A::quads];
+  unsigned inside[A::quads];
+  int k = 0;
+
+  __device__ explicit ForwardFew(const SubpixelArgs& p) : ForwardRows<Tile>(p) {
+#pragma unroll
+    for (int i = 0; i < A::quads; ++i) this->locate(A::outer_of(i), base[i], inside[i]);
+  }
+  __device__ bool first() const {
+    return true;
+  }
+  __device__ bool next() {
+    k += Tile::k;
+    return k < 16 * channels;
+  }
+  __device__ float element(int i, int index) const {
+    const int tap = index / channels, channel = index % channels;
+    if (!(inside[i] >> tap & 1)) return 0.0f;
+    return args.at.x[base[i] + (tap / 4 * args.s.w + tap % 4) * channels + channel];
+  }
+  __device__ void fetch() {
+    const int from = k + A::k_of();
+#pragma unroll
+    for (int i = 0; i < A::quads; ++i) {
+      a.held[i] = {element(i, from), element(i, from + 1), element(i, from + 2), element(i, from + 3)};
+    }
+#pragma unroll
+    for (int i = 0; i < B::quads; ++i) {
+      const int filter = this->first_n + column_of<Tile::threads_n>(B::outer_of(i));
+      b.held[i] = load_four(args.at.w + filter * 16 * channels + from, filter < args.s.k ? 4 : 0, args.vector_b);
+    }
+  }
+};
+
+template <class Tile, class Operands>
+void launch(const CudaStream& stream, const SubpixelArgs& args) {
+  const unsigned grid = tiles(args.s.positions(), Tile::m) * tiles(args.s.k, Tile::n);
+  subpixel_kernel<Tile, Operands><<<grid, Tile::threads, 0, queue_of(stream)>>>(args);
+  check_launch("subpixel_kernel");
+}
+
+/// Bound by the writing of y: more blocks are better than larger tiles.
+template <int channels>
+void launch_few(const CudaStream& stream, const SubpixelArgs& args) {
+  if (args.s.k <= SmallTile::n) return launch<SmallTile, ForwardFew<SmallTile, channels>>(stream, args);
+  launch<MediumTile, ForwardFew<MediumTile, channels>>(stream, args);
+}
+
+}  // namespace
+
+// Bytes: x is read K / tile.n times (from L2 but for the first), w N·P·Q / tile.m times, y written and bias and mask
+// read once.
+void launch_subpixel_forward(const CudaStream& stream, const Subpixel& s, const ConvEpilogue& epilogue,
+                             const ConvArgs& at) {
+  const ConvFinish finish(epilogue, at);
+  const SubpixelArgs args{
+      .s = s,
+      .at = at,
+      .finish = finish,
+      .vector_a = vectors(s.c, at.x),
+      .vector_b = s.c <= 4 ? fours_aligned(at.w) : vectors(s.c, at.w),
+      .vector_out = vectors(s.k, at.out) && fours_aligned(finish.bias) && fours_aligned(finish.mask)};
+  if (s.c == 1) return launch_few<1>(stream, args);
+  if (s.c == 2) return launch_few<2>(stream, args);
+  if (s.c == 3) return launch_few<3>(stream, args);
+  if (s.c == 4) return launch_few<4>(stream, args);
+  with_tile(stream, s.positions(), s.k, 1, [&]<class Tile>(Tile) { launch<Tile, Forward<Tile>>(stream, args); });
+}
+
+}  // namespace ganforge

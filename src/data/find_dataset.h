@@ -1,0 +1,14 @@
+// What find_dataset() would read.
+#pragma once
+
+#include "src/data/image_folder.h"
+
+#include <optional>
+#include <string>
+
+namespace ganforge {
+
+/// The files, if find_dataset() would read a folder of images.
+std::optional<ImageFiles> image_files_at(const std::string& name_or_path);
+
+}  // namespace ganforge

@@ -1,0 +1,283 @@
+// Two-dimensional convolution: one trilinear form, whose three derivatives differentiate into each other.
+#include "kernels/conv2d.h"
+#include "src/ops/act_grad.h"
+#include "src/ops/conv_tune.h"
+#include "src/ops/support.h"
+
+#include <algorithm>
+
+namespace ganforge {
+namespace {
+
+/// What all three have in common.
+class ConvOp : public Op {
+ public:
+  explicit ConvOp(const Conv2dOptions& options) : o_(options) {}
+
+ protected:
+  std::string geometry() const {
+    const Padding2d& p = o_.padding;
+    return fmt::format("stride={} padding={},{},{},{} dilation={} groups={}", fmt::join(o_.stride, ","), p.top,
+                       p.bottom, p.left, p.right, fmt::join(o_.dilation, ","), o_.groups);
+  }
+
+  /// Output size along an axis (0: vertical) of an image and a kernel of these sizes.
+  std::int64_t output(int axis, std::int64_t image, std::int64_t kernel) const {
+    const auto a = static_cast<std::size_t>(axis);
+    const std::int64_t low = axis == 0 ? o_.padding.top : o_.padding.left;
+    const std::int64_t high = axis == 0 ? o_.padding.bottom : o_.padding.right;
+    const std::int64_t free = image + low + high - o_.dilation[a] * (kernel - 1) - 1;
+    return free < 0 ? 0 : free / o_.stride[a] + 1;
+  }
+
+  ConvShape sizes(const Shape& x, std::int64_t k, std::int64_t r, std::int64_t s) const {
+    ConvShape shape{x[0], x[1], x[2], x[3], k, r, s, output(0, x[1], r), output(1, x[2], s)};
+    shape.stride_h = o_.stride[0];
+    shape.stride_w = o_.stride[1];
+    shape.pad_top = o_.padding.top;
+    shape.pad_left = o_.padding.left;
+    shape.dilation_h = o_.dilation[0];
+    shape.dilation_w = o_.dilation[1];
+    shape.groups = o_.groups;
+    return shape;
+  }
+
+  void check(const Types& in) const {
+    require_same_dtype(in);
+    require_float(in[0], "the first operand");
+    for (int i = 0; i < 2; ++i) {
+      const Shape& shape = in[static_cast<std::size_t>(i)].shape;
+      require(shape.rank() == 4, fmt::format("images [N, H, W, C] and filters [K, R, S, C/groups] wanted, got {} and {}",
+                                             in[0].shape.str(), in[1].shape.str()));
+      for (const std::int64_t extent : shape.extents())
+        require(extent > 0, fmt::format("an operand is empty: {}", shape.str()));
+    }
+    const Padding2d& p = o_.padding;
+    require(o_.stride[0] > 0 && o_.stride[1] > 0, fmt::format("stride {} must be 1 or more", fmt::join(o_.stride, "×")));
+    require(o_.dilation[0] > 0 && o_.dilation[1] > 0,
+            fmt::format("dilation {} must be 1 or more", fmt::join(o_.dilation, "×")));
+    require(p.top >= 0 && p.bottom >= 0 && p.left >= 0 && p.right >= 0, "padding must not be negative");
+    require(o_.groups > 0, fmt::format("{} groups", o_.groups));
+  }
+
+  void check_groups(std::int64_t c, std::int64_t k) const {
+    require(c % o_.groups == 0 && k % o_.groups == 0,
+            fmt::format("{} input and {} output channels do not divide into {} groups", c, k, o_.groups));
+  }
+
+  /// y [N, P, Q, K] of an image [N, h, w, C]; throws if nothing is left of the image.
+  Shape checked_output(const Shape& x, std::int64_t k, std::int64_t r, std::int64_t s) const {
+    const std::int64_t p = output(0, x[1], r), q = output(1, x[2], s);
+    require(p > 0 && q > 0, fmt::format("a kernel of {}×{} does not fit into the padded image {}×{}", r, s,
+                                        x[1] + o_.padding.top + o_.padding.bottom,
+                                        x[2] + o_.padding.left + o_.padding.right));
+    return {x[0], p, q, k};
+  }
+
+  Kernel kernel(Device& device, ConvDirection direction, const ConvShape& shape, const ConvEpilogue& epilogue,
+                DType type) const;
+
+  static Cost cost_of(const ConvShape& s, double bytes) {
+    return {2.0 * static_cast<double>(s.y_size()) * static_cast<double>(s.r * s.s * s.c / s.groups), bytes};
+  }
+
+  Conv2dOptions o_;
+};
+
+Kernel ConvOp::kernel(Device& device, ConvDirection direction, const ConvShape& shape, const ConvEpilogue& epilogue,
+                      DType type) const {
+  // Operands in the order of the node's inputs: forward x, w; input y, w; weight x, y; then bias or mask.
+  const auto first = [direction](const Call& call, ConvDirection absent, int i, auto t) {
+    return direction == absent ? nullptr : call.input<decltype(t)>(i);
+  };
+  Kernel kernel;
+  if (type == DType::float64) {
+    if (epilogue || device.is_cuda()) return {};
+    kernel.run = [=](Stream& stream, std::span<const Call> calls) {
+      const Call& call = calls[0];
+      conv2d_direct<double>(std::get<CpuStream>(stream), direction, shape, first(call, ConvDirection::input, 0, 0.0),
+                            first(call, ConvDirection::weight, 1, 0.0),
+                            first(call, ConvDirection::forward, direction == ConvDirection::weight ? 1 : 0, 0.0),
+                            call.output<double>(0));
+    };
+    return kernel;
+  }
+  tune_conv2d(device, direction, shape, epilogue);
+  std::visit(
+      [&]<class S>(const S& stream) {
+        auto plan = plan_conv2d(stream, direction, shape, epilogue, device.conv_policy());
+        kernel.workspace = plan.workspace;
+        kernel.note = plan.algorithm;
+        kernel.run = [=, run = std::move(plan.run)](Stream& s, std::span<const Call> calls) {
+          const Call& call = calls[0];
+          ConvArgs args{};
+          args.x = first(call, ConvDirection::input, 0, 0.0f);
+          args.w = first(call, ConvDirection::weight, 1, 0.0f);
+          args.y = first(call, ConvDirection::forward, direction == ConvDirection::weight ? 1 : 0, 0.0f);
+          args.out = call.output<float>(0);
+          args.bias = epilogue.bias ? call.input<float>(2) : nullptr;
+          args.mask = epilogue.mask ? call.input<float>(epilogue.bias ? 3 : 2) : nullptr;
+          args.workspace = call.workspace;
+          run(std::get<S>(s), args);
+        };
+      },
+      device.stream());
+  return kernel;
+}
+
+/// x, w → y, or with `image` y, w → x: then bias and mask of the result, as the epilogue says.
+class ConvDataOp : public ConvOp, public ActGradAbsorber {
+ public:
+  ConvDataOp(const Conv2dOptions& options, std::optional<std::array<std::int64_t, 2>> image, ConvEpilogue epilogue)
+      : ConvOp(options), image_(image), e_(epilogue) {}
+
+  std::string describe() const override {
+    const std::string name = image_ ? fmt::format("conv2d_input {}", fmt::join(*image_, "×")) : "conv2d";
+    return fmt::format("{} {}{}{}{}", name, geometry(), e_.bias ? " bias" : "", e_.mask ? " mask" : "",
+                       e_.act ? " act=" + ganforge::describe(e_.act) : "");
+  }
+
+  Types infer(const Types& in) const override {
+    check(in);
+    const Shape &a = in[0].shape, &w = in[1].shape;
+    Shape out;
+    if (image_) {
+      check_groups(w[3] * o_.groups, w[0]);
+      require(a[3] == w[0], fmt::format("the input has {} channels, the filter {} takes {}", a[3], w.str(), w[0]));
+      out = {a[0], (*image_)[0], (*image_)[1], w[3] * o_.groups};
+      const Shape y = checked_output(out, w[0], w[1], w[2]);
+      require(y == a, fmt::format("an image {} has the output {}, but the input is {}", out.str(), y.str(), a.str()));
+    } else {
+      check_groups(a[3], w[0]);
+      require(a[3] == w[3] * o_.groups, fmt::format("the input has {} channels, the filter {} takes {}", a[3], w.str(),
+                                                    w[3] * o_.groups));
+      out = checked_output(a, w[0], w[1], w[2]);
+    }
+    if (e_.bias)
+      require(in[2].shape == Shape{out[3]}, fmt::format("the bias must be [{}], got {}", out[3], in[2].shape.str()));
+    if (e_.mask) require(in.back().shape == out, fmt::format("y must be {}", out.str()));
+    return {{in[0].dtype, out}};
+  }
+
+  Values expand(const Values& in) const override {
+    if (!e_) return {};
+    Value result = plain(in[0], in[1]);
+    if (e_.bias) result = add(result, in[2]);
+    return {e_.mask ? plain_act_grad(result, in.back(), e_.act) : activate(result, e_.act)};
+  }
+
+  Values grad(const Values& in, const Values& out, const Values& dout) const override {
+    if (e_.mask && !e_.act.piecewise_linear()) return Op::grad(in, out, dout);  // the mask's operand has a gradient too
+    const Value d = act_grad(dout[0], e_.mask ? in.back() : out[0], e_.act);
+    const Shape& w = in[1].shape();
+    Values result;
+    if (image_)
+      result = {conv2d(d, in[1], o_), conv2d_weight(d, in[0], w[1], w[2], o_)};
+    else
+      result = {conv2d_input(d, in[1], in[0].shape()[1], in[0].shape()[2], o_),
+                conv2d_weight(in[0], d, w[1], w[2], o_)};
+    if (e_.bias) result.push_back(sum(d, {0, 1, 2}));
+    result.resize(in.size());
+    return result;
+  }
+
+  Value absorb(Value dx, Value y, const Activation& act) const override {
+    if (e_) return {};
+    const Values& in = dx.graph().node(dx.node()).in;
+    return dx.graph().add(ConvDataOp(o_, image_, {.mask = true, .act = act}), {in[0], in[1], y})[0];
+  }
+
+  Kernel prepare(Device& device, const Types& in) const override {
+    return kernel(device, image_ ? ConvDirection::input : ConvDirection::forward, shape(in), e_, in[0].dtype);
+  }
+
+  Cost cost(const Types& in) const override { return cost_of(shape(in), Op::cost(in).bytes); }
+
+ private:
+  Value plain(Value a, Value w) const { return a.graph().add(ConvDataOp(o_, image_, {}), {a, w})[0]; }
+
+  ConvShape shape(const Types& in) const {
+    const Shape &a = in[0].shape, &w = in[1].shape;
+    const Shape x = image_ ? Shape{a[0], (*image_)[0], (*image_)[1], w[3] * o_.groups} : a;
+    return sizes(x, w[0], w[1], w[2]);
+  }
+
+  std::optional<std::array<std::int64_t, 2>> image_;  // size of the result, where that is an image
+  ConvEpilogue e_;
+};
+
+/// x, y → w
+class ConvWeightOp : public ConvOp {
+ public:
+  ConvWeightOp(const Conv2dOptions& options, std::int64_t r, std::int64_t s) : ConvOp(options), r_(r), s_(s) {}
+
+  std::string describe() const override { return fmt::format("conv2d_weight {}×{} {}", r_, s_, geometry()); }
+
+  Types infer(const Types& in) const override {
+    check(in);
+    const Shape &x = in[0].shape, &y = in[1].shape;
+    require(r_ > 0 && s_ > 0, fmt::format("a kernel of {}×{}", r_, s_));
+    check_groups(x[3], y[3]);
+    const Shape wanted = checked_output(x, y[3], r_, s_);
+    require(y == wanted, fmt::format("an image {} has the output {}, but the other operand is {}", x.str(),
+                                     wanted.str(), y.str()));
+    return {{in[0].dtype, {y[3], r_, s_, x[3] / o_.groups}}};
+  }
+
+  Values grad(const Values& in, const Values&, const Values& dout) const override {
+    return {conv2d_input(in[1], dout[0], in[0].shape()[1], in[0].shape()[2], o_), conv2d(in[0], dout[0], o_)};
+  }
+
+  Kernel prepare(Device& device, const Types& in) const override {
+    return kernel(device, ConvDirection::weight, shape(in), {}, in[0].dtype);
+  }
+
+  Cost cost(const Types& in) const override { return cost_of(shape(in), Op::cost(in).bytes); }
+
+ private:
+  ConvShape shape(const Types& in) const { return sizes(in[0].shape, in[1].shape[3], r_, s_); }
+
+  std::int64_t r_, s_;
+};
+
+Value data_op(Value a, Value w, const Conv2dOptions& options, std::optional<std::array<std::int64_t, 2>> image, Value b,
+              const Activation& activation) {
+  Values in = {a, w};
+  if (b) in.push_back(b);
+  return a.graph().add(ConvDataOp(options, image, {.bias = static_cast<bool>(b), .act = activation}), in)[0];
+}
+
+}  // namespace
+
+Value conv2d(Value x, Value w, const Conv2dOptions& options, Value b, const Activation& activation) {
+  return data_op(x, w, options, std::nullopt, b, activation);
+}
+
+Value conv2d_input(Value y, Value w, std::int64_t height, std::int64_t width, const Conv2dOptions& options, Value b,
+                   const Activation& activation) {
+  return data_op(y, w, options, std::array{height, width}, b, activation);
+}
+
+Value conv2d_weight(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel_w, const Conv2dOptions& options) {
+  return x.graph().add(ConvWeightOp(options, kernel_h, kernel_w), {x, y})[0];
+}
+
+Value conv_transpose2d(Value x, Value w, const ConvTranspose2dOptions& o, Value b, const Activation& activation) {
+  constexpr auto name = "conv_transpose2d";
+  require(x.graph(), name, x.shape().rank() == 4 && w.shape().rank() == 4,
+          fmt::format("images [N, H, W, Cin] and filters [Cin, R, S, Cout/groups] wanted, got {} and {}",
+                      x.shape().str(), w.shape().str()));
+  const auto size = [&](int axis, std::int64_t low, std::int64_t high) {
+    const auto a = static_cast<std::size_t>(axis);
+    require(x.graph(), name, o.output_padding[a] >= 0 && o.output_padding[a] < std::max<std::int64_t>(o.stride[a], 1),
+            fmt::format("output_padding {} must be less than the stride {}", o.output_padding[a], o.stride[a]));
+    return (x.shape()[axis + 1] - 1) * o.stride[a] + o.dilation[a] * (w.shape()[axis + 1] - 1) + 1 - low - high +
+           o.output_padding[a];
+  };
+  const std::int64_t height = size(0, o.padding.top, o.padding.bottom), width = size(1, o.padding.left, o.padding.right);
+  require(x.graph(), name, height > 0 && width > 0,
+          fmt::format("the padding leaves an image of {}×{}", height, width));
+  return conv2d_input(x, w, height, width, {o.stride, o.padding, o.dilation, o.groups}, b, activation);
+}
+
+}  // namespace ganforge

@@ -1,0 +1,73 @@
+// Rows of the table: convolutions.
+#include "tests/op_harness.h"
+
+// clang-format off
+namespace ganforge::op_test {
+namespace {
+
+const Activation no_act, leaky{Activation::Kind::leaky_relu, 0.2f}, tanh_act{Activation::Kind::tanh};
+
+/// A convolution of x [n, h, w, c] to k channels by an r × s kernel.
+struct Case {
+  const char* name;
+  std::int64_t n, h, w, c, k, r, s;
+  Conv2dOptions o;
+
+  std::int64_t p() const { return (h + o.padding.top + o.padding.bottom - o.dilation[0] * (r - 1) - 1) / o.stride[0] + 1; }
+  std::int64_t q() const { return (w + o.padding.left + o.padding.right - o.dilation[1] * (s - 1) - 1) / o.stride[1] + 1; }
+  Input x() const { return f32(n, h, w, c); }
+  Input filter() const { return f32(k, r, s, c / o.groups); }
+  Input y() const { return f32(n, p(), q(), k); }
+};
+
+const Case cases[] = {
+  {"1×1", 2, 3, 4, 5, 3, 1, 1, {}},
+  {"3×3 padded", 2, 5, 4, 3, 4, 3, 3, {.padding = 1}},
+  {"4×4 stride 2", 2, 8, 8, 8, 16, 4, 4, {.stride = {2, 2}, .padding = 1}},
+  {"4×4 stride 2, wide", 1, 8, 12, 32, 32, 4, 4, {.stride = {2, 2}, .padding = 1}},
+  {"4×4 stride 2, one channel", 2, 8, 6, 1, 8, 4, 4, {.stride = {2, 2}, .padding = 1}},
+  {"4×4 stride 2, three channels", 2, 6, 8, 3, 16, 4, 4, {.stride = {2, 2}, .padding = 1}},
+  {"4×4 to one point", 3, 4, 4, 8, 5, 4, 4, {}},
+  {"4×4 to one number", 3, 4, 4, 8, 1, 4, 4, {}},
+  {"3×3 stride 2, odd size", 2, 7, 6, 4, 3, 3, 3, {.stride = {2, 2}, .padding = 1}},
+  {"stride 3 that leaves a rest", 1, 8, 7, 2, 3, 2, 3, {.stride = {3, 2}}},
+  {"dilated", 1, 9, 8, 3, 4, 3, 2, {.padding = {2, 1}, .dilation = {2, 3}}},
+  {"groups", 2, 5, 5, 6, 4, 3, 3, {.padding = 1, .groups = 2}},
+  {"depthwise", 2, 5, 4, 4, 4, 3, 3, {.stride = {2, 1}, .padding = 1, .groups = 4}},
+  {"uneven padding", 1, 6, 5, 3, 4, 4, 4, {.stride = {2, 2}, .padding = {1, 2, 0, 3}}},
+  {"one-dimensional", 2, 1, 33, 3, 4, 1, 25, {.stride = {1, 4}, .padding = {0, 0, 10, 11}}},
+};
+
+Inputs with(Inputs in, Input more) {
+  in.push_back(more);
+  return in;
+}
+
+}  // namespace
+
+std::vector<OpCase> conv_op_cases() {
+  std::vector<OpCase> rows;
+  for (const Case& c : cases) {
+    const auto forward = [c](Activation act) { return [c, act](const Values& in) { return Values{conv2d(in[0], in[1], c.o, in.size() > 2 ? in[2] : Value(), act)}; }; };
+    const auto input = [c](Activation act) { return [c, act](const Values& in) { return Values{conv2d_input(in[0], in[1], c.h, c.w, c.o, in.size() > 2 ? in[2] : Value(), act)}; }; };
+    const auto behind = [c](Activation act) { return [c, act](const Values& in) { return Values{act_grad(conv2d_input(in[0], in[1], c.h, c.w, c.o), in[2], act)}; }; };
+    const std::string name = c.name;
+    const Options wrong{.bad = {{c.x(), f32(c.k, c.r, c.s, c.c + 1)}, {c.x(), f32(c.k, c.r, c.s)}, {f32(c.n, c.h, c.w), c.filter()}, {c.x(), f32(c.k, c.r + c.h + 7, c.s, c.c / c.o.groups)}}};
+    const Options wrong_y{.bad = {{f32(c.n, c.p() + 1, c.q(), c.k), c.filter()}, {f32(c.n, c.p(), c.q(), c.k + 1), c.filter()}}};
+    rows.push_back({"conv2d " + name, {c.x(), c.filter()}, forward(no_act), wrong});
+    rows.push_back({"conv2d_input " + name, {c.y(), c.filter()}, input(no_act), wrong_y});
+    rows.push_back({"conv2d_weight " + name, {c.x(), c.y()}, [c](const Values& in) { return Values{conv2d_weight(in[0], in[1], c.r, c.s, c.o)}; },
+                    {.bad = {{c.x(), f32(c.n, c.p(), c.q() + 1, c.k)}, {c.x(), f32(c.n + 1, c.p(), c.q(), c.k)}}}});
+    rows.push_back({"conv2d leaky_relu " + name, with({c.x(), c.filter()}, f32(c.k)), forward(leaky), {.kernel = true, .bad = {with({c.x(), c.filter()}, f32(c.k + 1))}}});
+    rows.push_back({"conv2d_input tanh " + name, with({c.y(), c.filter()}, f32(c.c)), input(tanh_act), {.kernel = true, .bad = {with({c.y(), c.filter()}, f32(1, c.c))}}});
+    rows.push_back({"conv2d_input behind leaky_relu " + name, with({c.y(), c.filter()}, c.x()), behind(leaky), {.kernel = true}});
+  }
+  const Case& c = cases[2];
+  rows.push_back({"conv2d_input behind tanh", with({c.y(), c.filter()}, c.x()), [c](const Values& in) { return Values{act_grad(conv2d_input(in[0], in[1], c.h, c.w, c.o), in[2], tanh_act)}; }, {.kernel = true}});
+  rows.push_back({"conv2d behind leaky_relu", with({c.x(), c.filter()}, c.y()), [c](const Values& in) { return Values{act_grad(conv2d(in[0], in[1], c.o), in[2], leaky)}; }, {.kernel = true}});
+  rows.push_back({"conv_transpose2d", {f32(2, 3, 4, 5), f32(5, 3, 3, 2)}, [](const Values& in) { return Values{conv_transpose2d(in[0], in[1], {.stride = {2, 2}, .padding = 1, .output_padding = {1, 0}})}; },
+                  {.bad = {{f32(2, 3, 4, 4), f32(5, 3, 3, 2)}, {f32(2, 3, 4), f32(5, 3, 3, 2)}}}});
+  return rows;
+}
+
+}  // namespace ganforge::op_test
