@@ -34,14 +34,14 @@ std::vector<float> values_of(VariableStore& store, Variable& variable) {
   return values;
 }
 
-/// What may separate float32 from the truth: `least`, or twice what separates PyTorch's from it.
+/// What may separate float32 from the truth: `least`, or four times what separates PyTorch's float32 from it.
 double tolerance(double least, const nlohmann::json& truth, const nlohmann::json& single) {
-  return std::max(least, 2 * std::abs(truth.get<double>() - single.get<double>()));
+  return std::max(least, 4 * std::abs(truth.get<double>() - single.get<double>()));
 }
 
 /// Every tensor of the file against the network's.
 void compare(VariableStore& store, Network& network, const nlohmann::json& want, const nlohmann::json& single,
-             const std::string& when) {
+             double least, const std::string& when) {
   const std::vector<float> flat = values_of(store, network.weights());
   for (const auto& [name, golden] : want.items()) {
     if (!name.starts_with(network.name() + "/")) continue;
@@ -58,8 +58,8 @@ void compare(VariableStore& store, Network& network, const nlohmann::json& want,
     norm = std::sqrt(norm);
     const double golden_norm = golden["norm"], golden_probe = golden["probe"];
     const nlohmann::json& other = single[name];
-    EXPECT_LE(std::abs(norm - golden_norm), tolerance(1e-4 * golden_norm, golden["norm"], other["norm"])) << when << ", " << name << ": norm " << norm;
-    EXPECT_LE(std::abs(probe - golden_probe), tolerance(1e-3 * golden_norm, golden["probe"], other["probe"])) << when << ", " << name << ": probe " << probe;
+    EXPECT_LE(std::abs(norm - golden_norm), tolerance(least * golden_norm, golden["norm"], other["norm"])) << when << ", " << name << ": norm " << norm;
+    EXPECT_LE(std::abs(probe - golden_probe), tolerance(10 * least * golden_norm, golden["probe"], other["probe"])) << when << ", " << name << ": probe " << probe;
   }
 }
 
@@ -90,6 +90,7 @@ TEST(Golden, Dcgan32TrainsAsInPyTorch) {
     graph.output("g_loss", g_loss);
     Program step = compile(device, graph);
 
+    double worst = 0;  // of PyTorch's float32 so far, relative: rounding grows from step to step
     for (int i = 0; i < steps; ++i) {
       const std::vector<float> z_values = golden_latents(i, batch * latent), real_values = golden_images(i, batch, size);
       step.upload("z", z_values.data(), z_values.size() * sizeof(float));
@@ -99,13 +100,13 @@ TEST(Golden, Dcgan32TrainsAsInPyTorch) {
       for (const char* loss : {"d_loss", "g_loss"}) {
         const std::string list = std::string(loss) + "es";
         const double truth = want[list][index];
-        EXPECT_LE(std::abs(step.floats(loss)[0] - truth), tolerance(1e-4 * truth, want[list][index], single[list][index]))
-            << loss << ", step " << i + 1;
+        worst = std::max(worst, std::abs(single[list][index].get<double>() - truth) / truth);
+        EXPECT_LE(std::abs(step.floats(loss)[0] - truth), std::max(1e-4, 4 * worst) * truth) << loss << ", step " << i + 1;
       }
       const std::string done = std::to_string(i + 1);
       if (!want["after_step"].contains(done)) continue;
-      compare(store, g, want["after_step"][done], single["after_step"][done], "after step " + done);
-      compare(store, d, want["after_step"][done], single["after_step"][done], "after step " + done);
+      compare(store, g, want["after_step"][done], single["after_step"][done], i == 0 ? 1e-4 : 1e-2, "after step " + done);
+      compare(store, d, want["after_step"][done], single["after_step"][done], i == 0 ? 1e-4 : 1e-2, "after step " + done);
     }
   }
 }
