@@ -6,6 +6,7 @@
 // forward, 4R + 1W backward (what the activation's derivative is taken from is computed again, not read).
 #include "kernels/batch_norm.h"
 
+#include "kernels/channel_loops.h"
 #include "kernels/isa.h"
 #include "kernels/team.h"
 #include "kernels/vector_activate.h"
@@ -45,38 +46,6 @@ void share(const CpuStream& stream, bool worth_it, std::int64_t parts, const Fun
 namespace GANFORGE_ISA {
 namespace {
 
-/// `lanes` channels, or the last few.
-struct Whole {
-  Floats get(const float* p) const { return load(p); }
-  void put(float* p, Floats v) const { store(p, v); }
-};
-struct Part {
-  std::int64_t count;
-  Floats get(const float* p) const { return load_part(p, count); }
-  void put(float* p, Floats v) const { store_part(p, v, count); }
-};
-
-/// body(c, how to load and store from there) for all channels.
-template <class Body>
-void for_channels(std::int64_t channels, const Body& body) {
-  std::int64_t c = 0;
-  for (; c + lanes <= channels; c += lanes) body(c, Whole{});
-  if (c < channels) body(c, Part{channels - c});
-}
-
-template <int n>
-struct Rows {
-  static constexpr int count = n;
-};
-
-/// body(first row, how many as a type) for all rows, a tile at a time.
-template <class Body>
-void for_tiles(std::int64_t rows, const Body& body) {
-  std::int64_t r = 0;
-  for (; r + tile_rows <= rows; r += tile_rows) body(r, Rows<tile_rows>{});
-  for (; r < rows; ++r) body(r, Rows<1>{});
-}
-
 /// Mean of x − shift, and the sum of squared distances from that mean, for each channel.
 ///
 /// A tile's mean and squared distances come from its values in registers; tiles are merged by Chan's rule (Chan, Golub,
@@ -84,7 +53,7 @@ void for_tiles(std::int64_t rows, const Body& body) {
 void moments(const float* x, std::int64_t stride, const float* shift, std::int64_t rows, std::int64_t channels,
              float* mean, float* m2) {
   for (std::int64_t c = 0; c < channels; ++c) mean[c] = m2[c] = 0.0f;
-  for_tiles(rows, [&](std::int64_t r, auto tile) {
+  for_tiles<tile_rows>(rows, [&](std::int64_t r, auto tile) {
     constexpr int n = tile.count;
     const float share = float(n) / float(r + n), weight = float(r) * share;
     for_channels(channels, [&](std::int64_t c, auto part) {
@@ -109,7 +78,7 @@ void scales(const float* gamma, const float* var, float eps, std::int64_t channe
 
 void normalise(const float* x, float* y, std::int64_t stride, std::int64_t rows, std::int64_t channels,
                const float* mean, const float* scale, const float* beta, Activation act) {
-  for_tiles(rows, [&](std::int64_t r, auto tile) {
+  for_tiles<tile_rows>(rows, [&](std::int64_t r, auto tile) {
     for_channels(channels, [&](std::int64_t c, auto part) {
       const Floats m = part.get(mean + c), a = part.get(scale + c), b = part.get(beta + c);
       for (int i = 0; i < tile.count; ++i) {
@@ -195,7 +164,7 @@ struct Backward {
     float *sum = partial(g, s) + begin, *product = sum + channels, *scale = product + channels;
     scales(args.gamma + begin, args.var + g * channels + begin, args.eps, count, scale);
     for (std::int64_t c = 0; c < count; ++c) sum[c] = product[c] = 0.0f;
-    for_tiles(least(slices.rows, args.rows - first), [&](std::int64_t r, auto tile) {
+    for_tiles<tile_rows>(least(slices.rows, args.rows - first), [&](std::int64_t r, auto tile) {
       for_channels(count, [&](std::int64_t c, auto part) {
         const Floats m = part.get(mean + c), a = part.get(scale + c), b = part.get(beta + c);
         Floats tile_sum{}, tile_product{};
@@ -240,7 +209,7 @@ struct Backward {
     const std::int64_t channels = args.channels, first = s * slices.rows;
     const std::int64_t start = (g * args.rows + first) * channels + begin;
     const float *mean = args.mean + g * channels + begin, *beta = args.beta + begin, *f = factors(g) + begin;
-    for_tiles(least(slices.rows, args.rows - first), [&](std::int64_t r, auto tile) {
+    for_tiles<tile_rows>(least(slices.rows, args.rows - first), [&](std::int64_t r, auto tile) {
       for_channels(end - begin, [&](std::int64_t c, auto part) {
         const Floats m = part.get(mean + c), b = part.get(beta + c), f0 = part.get(f + c);
         const Floats f1 = part.get(f + channels + c), f2 = part.get(f + 2 * channels + c);

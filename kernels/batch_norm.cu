@@ -214,13 +214,13 @@ void batch_norm(const CudaStream& stream, const BatchNormArgs& args) {
     check_launch("batch_norm_column_kernel");
     return;
   }
-  const int width = pack_width(args.channels, {args.x, args.y, args.workspace});
+  const int width = pack::width_for(args.channels, {args.x, args.y, args.workspace});
   launch_grid(stream, width == 4 ? batch_norm_kernel<4> : batch_norm_kernel<1>, args,
               split_of(args.rows, args.channels, args.groups, width), pass_bytes(width), "batch_norm_kernel");
 }
 
 void batch_norm_inference(const CudaStream& stream, const BatchNormInferenceArgs& args) {
-  const int width = pack_width(args.channels, {args.x, args.y});
+  const int width = pack::width_for(args.channels, {args.x, args.y});
   const Split split = one_pass(args.rows, args.channels, width);
   const auto kernel = width == 4 ? batch_norm_inference_kernel<4> : batch_norm_inference_kernel<1>;
   kernel<<<unsigned(split.units()), threads, 0, native(stream)>>>(args, split);

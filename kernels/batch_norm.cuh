@@ -18,12 +18,12 @@
 
 #include "kernels/activate.h"
 #include "kernels/batch_norm.h"
+#include "kernels/pack.cuh"
 #include "src/core/cuda_check.h"
 
 #include <cooperative_groups.h>
 
 #include <algorithm>
-#include <initializer_list>
 
 namespace ganforge::batch_norm_cuda {
 
@@ -66,30 +66,9 @@ constexpr int threads = 512, channel_lanes = 16, row_lanes = threads / channel_l
 constexpr int batch = 4;  // rows of a pass per thread
 constexpr int pass_rows = row_lanes * batch;
 
-template <int width>
-struct Pack {
-  float v[width];
-};
-
-template <int width>
-__device__ Pack<width> load(const float* p) {
-  if constexpr (width == 4) {
-    const float4 value = *reinterpret_cast<const float4*>(p);
-    return {value.x, value.y, value.z, value.w};
-  } else {
-    return {*p};
-  }
-}
-
-template <int width>
-__device__ void store(float* p, const Pack<width>& value) {
-  if constexpr (width == 4) {
-    // An assignment to a float4 ends as four scalar stores here (nvcc 13.0); the intrinsic does not.
-    __stwb(reinterpret_cast<float4*>(p), make_float4(value.v[0], value.v[1], value.v[2], value.v[3]));
-  } else {
-    *p = value.v[0];
-  }
-}
+using pack::load;
+using pack::Pack;
+using pack::store;
 
 /// To shared memory.
 template <int width>
@@ -248,12 +227,6 @@ __device__ State merge_slices(int slices, bool active, const Load& load) {
 
 inline unsigned column_blocks(std::int64_t channels) {
   return unsigned((channels + column_channels - 1) / column_channels);
-}
-
-/// How many channels a thread owns: 4 where all of these are aligned to 16 bytes and the rows stay so.
-inline int pack_width(std::int64_t channels, std::initializer_list<const void*> memory) {
-  const auto aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; };
-  return channels % 4 == 0 && std::all_of(memory.begin(), memory.end(), aligned) ? 4 : 1;
 }
 
 /// Shared memory of a pass of one tensor.

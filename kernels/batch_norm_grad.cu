@@ -205,7 +205,7 @@ void batch_norm_grad(const CudaStream& stream, const BatchNormGradArgs& args) {
     check_launch("batch_norm_grad_column_kernel");
     return;
   }
-  const int width = pack_width(args.channels, {args.dy, args.x, args.dx, args.workspace});
+  const int width = pack::width_for(args.channels, {args.dy, args.x, args.dx, args.workspace});
   launch_grid(stream, width == 4 ? batch_norm_grad_kernel<4> : batch_norm_grad_kernel<1>, args,
               split_of(args.rows, args.channels, args.groups, width), 2 * pass_bytes(width), "batch_norm_grad_kernel");
 }

@@ -1,5 +1,6 @@
-// Convolutions that are one matrix product, hence a fully connected layer: a filter as large as the image, which it
-// meets in one position ([N, H·W·C] → [N, K]), and filters of one pixel ([N·H·W, C] → [N·H·W, K]).
+// Convolutions that are one matrix product, hence a fully connected layer (conv_gemm.h).
+#include "kernels/conv_gemm.h"
+
 #include "kernels/conv_algorithms.h"
 #include "kernels/conv_epilogue.h"
 #include "kernels/linear.h"
@@ -8,12 +9,7 @@ namespace ganforge {
 
 ConvPlan<CpuStream> plan_conv_gemm(const CpuStream&, ConvDirection direction, const ConvShape& c,
                                    const ConvEpilogue& epilogue) {
-  const bool no_padding = c.pad_top == 0 && c.pad_left == 0 && c.groups == 1;
-  const bool whole = c.p == 1 && c.q == 1 && c.r == c.h && c.s == c.w && (c.r == 1 || c.dilation_h == 1) &&
-                     (c.s == 1 || c.dilation_w == 1);
-  const bool pixel = c.r == 1 && c.s == 1 && c.p == c.h && c.q == c.w && (c.h == 1 || c.stride_h == 1) &&
-                     (c.w == 1 || c.stride_w == 1);
-  if (!no_padding || (!whole && !pixel)) return {};
+  if (!is_matrix_product(c)) return {};
   const std::int64_t rows = c.n * c.p * c.q, in = c.r * c.s * c.c, out = c.k;
   ConvPlan<CpuStream> plan;
   plan.algorithm = "gemm";

@@ -6,6 +6,7 @@
 // part fits into it. What the activation's derivative is taken from is computed again, not read.
 #include "kernels/group_norm.h"
 
+#include "kernels/channel_loops.h"
 #include "kernels/isa.h"
 #include "kernels/team.h"
 #include "kernels/vector_activate.h"
@@ -24,38 +25,6 @@ std::int64_t least(std::int64_t a, std::int64_t b) {
 
 namespace GANFORGE_ISA {
 namespace {
-
-/// `lanes` channels, or the last few.
-struct Whole {
-  Floats get(const float* p) const { return load(p); }
-  void put(float* p, Floats v) const { store(p, v); }
-};
-struct Rest {
-  std::int64_t count;
-  Floats get(const float* p) const { return load_part(p, count); }
-  void put(float* p, Floats v) const { store_part(p, v, count); }
-};
-
-/// body(c, how to load and store from there) for all channels.
-template <class Body>
-void for_channels(std::int64_t channels, const Body& body) {
-  std::int64_t c = 0;
-  for (; c + lanes <= channels; c += lanes) body(c, Whole{});
-  if (c < channels) body(c, Rest{channels - c});
-}
-
-template <int n>
-struct Pixels {
-  static constexpr int count = n;
-};
-
-/// body(first pixel, how many as a type) for all pixels, a tile at a time: its values are held in registers.
-template <class Body>
-void for_tiles(std::int64_t pixels, const Body& body) {
-  std::int64_t p = 0;
-  for (; p + tile_pixels <= pixels; p += tile_pixels) body(p, Pixels<tile_pixels>{});
-  for (; p < pixels; ++p) body(p, Pixels<1>{});
-}
 
 /// Σ f(c) over the channels, f(c, part) a vector whose lanes beyond the last channel are ignored.
 template <class Function>
@@ -96,7 +65,7 @@ struct Span {
 void moments(const float* x, const Span& span, float* mean, float* m2) {
   const std::int64_t channels = span.channels(), stride = span.sizes.channels;
   for (std::int64_t c = 0; c < channels; ++c) mean[c] = m2[c] = 0.0f;
-  for_tiles(span.sizes.pixels, [&](std::int64_t p, auto tile) {
+  for_tiles<tile_pixels>(span.sizes.pixels, [&](std::int64_t p, auto tile) {
     constexpr int n = tile.count;
     const float share = float(n) / float(p + n), weight = float(p) * share;
     for_channels(channels, [&](std::int64_t c, auto part) {
@@ -174,7 +143,7 @@ void backward(const GroupNormGradArgs& args, const Span& span) {
   factors(span, gamma, group_mean, group_var, args.eps, mean, scale);
 
   for (std::int64_t c = 0; c < channels; ++c) dgamma[c] = dbeta[c] = 0.0f;
-  for_tiles(pixels, [&](std::int64_t p, auto tile) {
+  for_tiles<tile_pixels>(pixels, [&](std::int64_t p, auto tile) {
     for_channels(channels, [&](std::int64_t c, auto part) {
       const Floats m = part.get(mean + c), a = part.get(scale + c), b = part.get(beta + c);
       Floats total{}, product{};

@@ -158,8 +158,8 @@ Config load_config(const std::filesystem::path& path);
 
 /// Throws ConfigError, with the nearest name, if there is no such preset.
 Config preset(const std::string& name);
-/// Makes the generator's last convolution, if it has one, make images of so many channels.
-void set_image_channels(Config& config, std::int64_t channels);
+/// Makes the generator's last convolution make images of so many channels. False if it has none.
+bool set_image_channels(Config& config, std::int64_t channels);
 std::vector<std::string> preset_names();
 
 }  // namespace ganforge

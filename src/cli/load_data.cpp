@@ -48,11 +48,8 @@ HostDataset load_data(const Config& config, const std::string& source, bool chan
   Shape made;
   try {
     made = generated_sample(config);
-    if (channels_follow) {
-      Config other = config;
-      set_image_channels(other, made[-1] == 1 ? 3 : 1);
-      channels_follow = generated_sample(other) != made;
-    }
+    Config other = config;
+    channels_follow = channels_follow && set_image_channels(other, made[-1]);
   } catch (const ShapeError& error) {
     throw ShapeError(fmt::format("{}: {}", source, error.what()));
   }

@@ -124,7 +124,7 @@ constexpr Entry entries[] = {{"seed-dense", seed_dense},
 
 }  // namespace
 
-void set_image_channels(Config& config, std::int64_t channels) {
+bool set_image_channels(Config& config, std::int64_t channels) {
   std::vector<Layer> layers = config.generator.layers();
   for (std::size_t i = layers.size(); i-- > 0;) {
     LayerSpec spec = layers[i].spec();
@@ -133,8 +133,9 @@ void set_image_channels(Config& config, std::int64_t channels) {
       if (name == "out_channels") value = channels;
     layers[i] = make_layer(spec);
     config.generator = Sequential(layers);
-    return;
+    return true;
   }
+  return false;
 }
 
 std::vector<std::string> preset_names() {
