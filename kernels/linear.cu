@@ -5,9 +5,7 @@
 #include "kernels/linear_product.cuh"
 #include "src/core/cuda_check.h"
 
-#include <algorithm>
 #include <cstdint>
-#include <initializer_list>
 #include <span>
 
 namespace ganforge {
@@ -15,13 +13,7 @@ namespace {
 
 using dense::Direction;
 using dense::Products;
-
-/// True if rows of `columns` floats can be moved 16 bytes at a time. Null is as good as aligned.
-bool vectors(std::int64_t columns, std::initializer_list<const float*> arrays) {
-  return columns % 4 == 0 && std::all_of(arrays.begin(), arrays.end(), [](const float* array) {
-           return reinterpret_cast<std::uintptr_t>(array) % 16 == 0;
-         });
-}
+using dense::vectors;
 
 void launch(const CudaStream& stream, Direction direction, Products& products) {
   if (products.count == 0) return;

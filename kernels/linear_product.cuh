@@ -14,7 +14,9 @@
 
 #include <ganforge/error.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <span>
 #include <type_traits>
@@ -52,6 +54,13 @@ struct Products {
 /// Exact float32: linear_fp32.cu. TF32 or bfloat16, compute capability 8.0: linear_mma.cu. One launch.
 void launch_fp32(const CudaStream& stream, Direction direction, Products& products);
 void launch_mma(const CudaStream& stream, Direction direction, Products& products);
+
+/// True if rows of `columns` floats can be moved 16 bytes at a time. Null is as good as aligned.
+inline bool vectors(std::int64_t columns, std::initializer_list<const float*> arrays) {
+  return columns % 4 == 0 && std::all_of(arrays.begin(), arrays.end(), [](const float* array) {
+           return reinterpret_cast<std::uintptr_t>(array) % 16 == 0;
+         });
+}
 
 inline std::int64_t blocks(std::int64_t extent, int tile) {
   return (extent + tile - 1) / tile;
@@ -93,6 +102,36 @@ __device__ inline const Product& product_of_block(const Products& products) {
   return products.at[which];
 }
 
+/// Four neighbours of a row, of which `width` are inside; `vector`: all are, and aligned to 16 bytes.
+__device__ inline void load_quad(float (&v)[4], const float* from, bool vector, std::int64_t width) {
+  if (vector) {
+    const float4 quad = *reinterpret_cast<const float4*>(from);
+    v[0] = quad.x, v[1] = quad.y, v[2] = quad.z, v[3] = quad.w;
+  } else {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) v[e] = e < width ? from[e] : 0.0f;
+  }
+}
+__device__ inline void store_quad(float* to, const float (&v)[4], bool vector, std::int64_t width) {
+  if (vector) {
+    __stwb(reinterpret_cast<float4*>(to), float4{v[0], v[1], v[2], v[3]});
+  } else {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      if (e < width) to[e] = v[e];
+    }
+  }
+}
+
+/// f(kind), the kind being a constant, unless it is none: tested once for several numbers.
+template <class Function>
+__device__ void with_activation(Activation::Kind act, const Function& f) {
+  using Kind = Activation::Kind;
+  if (act == Kind::leaky_relu) return f(std::integral_constant<Kind, Kind::leaky_relu>{});
+  if (act == Kind::tanh) return f(std::integral_constant<Kind, Kind::tanh>{});
+  if (act == Kind::sigmoid) return f(std::integral_constant<Kind, Kind::sigmoid>{});
+}
+
 /// Writes quads of C, four neighbours of a row, down one column of them.
 template <Direction direction>
 class QuadWriter {
@@ -102,7 +141,7 @@ class QuadWriter {
     if (width_ <= 0) rows_left_ = 0;
     if (rows_left_ <= 0) return;
     to_ = p.c + row * p.n + column;
-    if (direction == Direction::forward && p.bias) load(bias_, p.bias + column);
+    if (direction == Direction::forward && p.bias) load_quad(bias_, p.bias + column, vector_, width_);
     if (direction == Direction::input_grad && p.mask) mask_ = p.mask + row * p.n + column;
   }
 
@@ -114,48 +153,23 @@ class QuadWriter {
     if constexpr (direction == Direction::forward) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) v[e] += bias_[e];
-      with_activation([&](auto kind) {
+      with_activation(act_, [&](auto kind) {
 #pragma unroll
         for (int e = 0; e < 4; ++e) v[e] = activate(kind, slope_, v[e]);
       });
     }
     if (direction == Direction::input_grad && mask_) {
       float y[4] = {};
-      load(y, mask_ + offset);
-      with_activation([&](auto kind) {
+      load_quad(y, mask_ + offset, vector_, width_);
+      with_activation(act_, [&](auto kind) {
 #pragma unroll
         for (int e = 0; e < 4; ++e) v[e] *= activation_grad(kind, slope_, y[e]);
       });
     }
-    if (vector_) {
-      __stwb(reinterpret_cast<float4*>(to_ + offset), float4{v[0], v[1], v[2], v[3]});
-    } else {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        if (e < width_) to_[offset + e] = v[e];
-      }
-    }
+    store_quad(to_ + offset, v, vector_, width_);
   }
 
  private:
-  /// Tests the kind once for a quad.
-  template <class Function>
-  __device__ void with_activation(const Function& f) const {
-    using Kind = Activation::Kind;
-    if (act_ == Kind::leaky_relu) return f(std::integral_constant<Kind, Kind::leaky_relu>{});
-    if (act_ == Kind::tanh) return f(std::integral_constant<Kind, Kind::tanh>{});
-    if (act_ == Kind::sigmoid) return f(std::integral_constant<Kind, Kind::sigmoid>{});
-  }
-  __device__ void load(float (&v)[4], const float* from) const {
-    if (vector_) {
-      const float4 quad = *reinterpret_cast<const float4*>(from);
-      v[0] = quad.x, v[1] = quad.y, v[2] = quad.z, v[3] = quad.w;
-    } else {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) v[e] = e < width_ ? from[e] : 0.0f;
-    }
-  }
-
   Activation::Kind act_;
   float slope_, bias_[4] = {};
   bool vector_;

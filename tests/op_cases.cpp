@@ -314,6 +314,18 @@ void add_batch_norm(std::vector<OpCase>& rows) {
       return grad({batch_norm(x, in[1], in[2], in[3], in[4], {}).y}, {in[5]}, {in[0]});
     };
   };
+  const auto fused_norm = [](Activation act, BatchNormOptions options) {
+    return [=](const Values& in) {
+      const BatchNormResult r = batch_norm(linear(in[0], in[1], in[2], act), in[3], in[4], in[5], in[6], options);
+      return Values{r.y, r.mean, r.var, r.running_mean, r.running_var};
+    };
+  };
+  const auto dense = [](const Shape& x, std::int64_t out, std::int64_t in = 0) {
+    const Input channels{.type = {DType::float32, {out}}};
+    return Inputs{{.type = {DType::float32, x}}, f32(out, in ? in : x[1]), channels, channels, channels, channels, channels.in(0.3, 2)};
+  };
+  const Options on_cuda{.kernel = true, .cuda_only = "linear_norm"};
+  const Options norm_wrong{.kernel = true, .cuda_only = "linear_norm", .bad = {dense({17, 6}, 5, 7), dense({0, 7}, 5)}};
   Inputs with_cotangent = of({33, 5});
   with_cotangent.push_back(f32(33, 5));
   rows.insert(rows.end(), {
@@ -331,6 +343,19 @@ void add_batch_norm(std::vector<OpCase>& rows) {
     {"batch_norm tanh", of({17, 5}), train({.activation = tanh_act}), fused},
     {"batch_norm sigmoid", of({17, 5}), train({.activation = sigmoid_act}), fused},
     {"batch_norm, statistics alone", of({17, 5}), [](const Values& in) { const auto r = batch_norm(in[0], in[1], in[2], in[3], in[4], {}); return Values{r.var, r.running_mean}; }, fused},
+    {"linear_norm relu", dense({17, 7}, 5), fused_norm(relu_act, {}), norm_wrong},
+    {"linear_norm without bias", {f32(17, 7), f32(5, 7), f32(5), f32(5), f32(5), f32(5).in(0.3, 2)}, [](const Values& in) { return Values{batch_norm(linear(in[0], in[1], {}, {}), in[2], in[3], in[4], in[5], {}).y}; }, on_cuda},
+    {"linear_norm leaky_relu", dense({33, 20}, 17), fused_norm(leaky_act, {.eps = 1e-5f, .momentum = 0.9f}), on_cuda},
+    {"linear_norm tanh, then relu", dense({65, 33}, 20), fused_norm(tanh_act, {.activation = relu_act}), on_cuda},
+    {"linear_norm of one row", dense({1, 3}, 4), fused_norm(leaky_act, {}), on_cuda},
+    {"linear_norm of 128 rows", dense({128, 12}, 36), fused_norm(sigmoid_act, {.activation = tanh_act}), on_cuda},
+    {"linear_norm, too many rows", dense({130, 4}, 3), fused_norm(leaky_act, {}), {.kernel = true, .expanded = "linear_norm"}},
+    {"linear_norm in two groups", dense({6, 4}, 3), fused_norm(leaky_act, {.groups = 2}), {.kernel = true, .expanded = "linear_norm"}},
+    {"linear_norm, h and the statistics", dense({9, 4}, 3), [](const Values& in) { const Value h = linear(in[0], in[1], in[2], leaky_act); const auto r = batch_norm(h, in[3], in[4], in[5], in[6], {}); return Values{h, r.y, r.var}; }, on_cuda},
+    {"linear_norm_grad behind a linear", {f32(9, 4), f32(6, 4), f32(6), f32(6), f32(6), f32(6), f32(6).in(0.3, 2), f32(5, 6), f32(9, 5)}, [](const Values& in) {
+       const Value y = batch_norm(linear(in[0], in[1], in[2], leaky_act), in[3], in[4], in[5], in[6], {}).y;
+       return grad({linear(y, in[7], {}, {})}, {in[8]}, {in[0], in[1], in[2], in[3], in[4]});
+     }, on_cuda},
     {"batch_norm_grad behind leaky_relu", with_cotangent, absorbed(leaky_act), fused},
     {"batch_norm_grad behind tanh", with_cotangent, absorbed(tanh_act), fused},
     {"batch_norm_inference", of({17, 5}), infer(no_act), fused_bad(Inputs{f32(3), f32(3), f32(3), f32(3), f32(3)}, Inputs{f32(4, 3), f32(3), f32(3), f32(4), f32(3)})},
