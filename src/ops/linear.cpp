@@ -2,6 +2,7 @@
 // same three kernels.
 #include "kernels/linear.h"
 #include "src/ops/act_grad.h"
+#include "src/ops/head.h"
 #include "src/ops/linear_norm.h"
 #include "src/ops/support.h"
 
@@ -16,7 +17,7 @@ double gemm_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
 }
 
-class LinearOp : public Op, public BatchNormAbsorber {
+class LinearOp : public Op, public BatchNormAbsorber, public HeadLayer {
  public:
   LinearOp(bool bias, Activation act) : bias_(bias), act_(act) {}
   std::string describe() const override {
@@ -47,6 +48,9 @@ class LinearOp : public Op, public BatchNormAbsorber {
     if (bias_) result.push_back(db);
     return result;
   }
+
+  Values operands_of_head(const Values& in) const override { return in[1].shape()[0] == 1 && !act_ ? in : Values{}; }
+  Activation activation_of_result() const override { return act_; }
 
   Values absorb_batch_norm(const Values& in, const Values& norm, const BatchNormOptions& options) const override {
     Values operands = in;
