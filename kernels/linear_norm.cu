@@ -61,7 +61,7 @@ __device__ void load_columns(float (&v)[4], const float* from, const Place& plac
 }
 
 template <class Tile>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 2)
     linear_norm_kernel(const __grid_constant__ LinearNormArgs a, const __grid_constant__ Product product, bool vector) {
   static_assert(Tile::threads == threads && Tile::n == columns && Tile::rows_apart == rows_apart);
   constexpr int held = Tile::m / rows_apart;
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(threads)
 }
 
 template <class Tile>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 2)
     linear_norm_grad_kernel(const __grid_constant__ LinearNormGradArgs a, const __grid_constant__ Product product,
                             bool vector) {
   static_assert(Tile::threads == threads && Tile::n == columns && Tile::rows_apart == rows_apart);

@@ -194,11 +194,7 @@ class ConvDataOp : public ConvOp, public ActGradAbsorber, public HeadLayer {
     const auto& p = o_.padding;
     const bool whole = w[0] == 1 && w[1] == x[1] && w[2] == x[2] && w[3] == x[3] && p.top == 0 && p.bottom == 0 &&
                        p.left == 0 && p.right == 0 && o_.dilation == std::array<std::int64_t, 2>{1, 1};
-    if (image_ || e_.mask || e_.act || !whole) return {};
-    Values operands = in;
-    operands[0] = reshape(in[0], {x[0], -1});
-    operands[1] = reshape(in[1], {1, -1});
-    return operands;
+    return image_ || e_.mask || e_.act || !whole ? Values{} : in;
   }
   Activation activation_of_result() const override { return e_.mask ? Activation{} : e_.act; }
 

@@ -19,11 +19,16 @@ Value before_reshapes(Value value) {
   }
 }
 
+/// [rows, …] → [rows, in]
+Value as_rows(Value x) {
+  return reshape(x, {x.shape()[0], -1});
+}
+
 const HeadLayer* layer_of(Value value) {
   return dynamic_cast<const HeadLayer*>(value.graph().node(value.node()).op.get());
 }
 
-/// x, w, b (or none) → loss, dlogits, dx and, of the discriminator, d_real, d_fake, accuracy
+/// x [rows, …], w as large as a row, b (or none) → loss, dlogits, dx and, of the discriminator, d_real, d_fake, accuracy
 class HeadOp : public Op, public ActGradAbsorber {
  public:
   HeadOp(HeadLoss loss, Activation act) : loss_(loss), act_(act) {}
@@ -37,6 +42,8 @@ class HeadOp : public Op, public ActGradAbsorber {
     require_same_dtype(in);
     require_float(in[0], "x");
     const std::int64_t rows = in[0].shape[0];
+    require(in[0].shape.elements() == rows * in[1].shape.elements(),
+            fmt::format("x is {}, its rows do not fit w {}", in[0].shape.str(), in[1].shape.str()));
     require(rows > 0 && (!loss_.discriminator || rows % 2 == 0),
             fmt::format("{}, got {} logits", loss_.discriminator ? "two equal halves wanted" : "logits wanted", rows));
     const Type scalar{in[0].dtype, {}};
@@ -46,10 +53,11 @@ class HeadOp : public Op, public ActGradAbsorber {
   }
 
   Values expand(const Values& in) const override {
-    const Value logits = linear(in[0], in[1], in.size() > 2 ? in[2] : Value(), {});
+    const Value x = as_rows(in[0]), w = reshape(in[1], {1, -1});
+    const Value logits = linear(x, w, in.size() > 2 ? in[2] : Value(), {});
     Values out = plain_loss(reshape(logits, {-1}), loss_);
-    const Value dx = linear_input_grad(reshape(out[1], {-1, 1}), in[1], act_ ? in[0] : Value(), act_);
-    out.insert(out.begin() + 2, dx);
+    const Value dx = linear_input_grad(reshape(out[1], {-1, 1}), w, act_ ? x : Value(), act_);
+    out.insert(out.begin() + 2, reshape(dx, in[0].shape()));
     return out;
   }
 
@@ -63,8 +71,8 @@ class HeadOp : public Op, public ActGradAbsorber {
     const Value x = before_reshapes(in[0]);
     if (const HeadLayer* layer = layer_of(x); layer && x.output() == 0 && layer->activation_of_result())
       dlogits = masked(out, in, layer->activation_of_result())[1];
-    const auto [dw, db] = linear_weight_grad(reshape(scaled(dlogits), {-1, 1}), in[0]);
-    Values result = {scaled(out[2]), dw};
+    const auto [dw, db] = linear_weight_grad(reshape(scaled(dlogits), {-1, 1}), as_rows(in[0]));
+    Values result = {scaled(out[2]), reshape(dw, in[1].shape())};
     if (in.size() > 2) result.push_back(db);
     return result;
   }
@@ -79,7 +87,7 @@ class HeadOp : public Op, public ActGradAbsorber {
 
   Kernel prepare(Device& device, const Types& in) const override {
     if (!device.is_cuda() || in[0].dtype != DType::float32) return {};
-    const std::int64_t rows = in[0].shape[0], features = in[0].shape[1];
+    const std::int64_t rows = in[0].shape[0], features = in[1].shape.elements();
     Kernel kernel = make_kernel(
         [loss = loss_, act = act_, bias = in.size() > 2, rows, features](const auto& stream, const Call& call) {
           HeadArgs args{};
