@@ -43,7 +43,7 @@ std::string conversion(const Shape& have, const Shape& want) {
 
 }  // namespace
 
-HostDataset load_data(const Config& config, const std::string& source, bool channels_follow, bool skip_bad,
+HostDataset load_data(const Config& config, const std::string& source, bool channels_follow,
                       std::vector<std::string>& notices) {
   Shape made;
   try {
@@ -53,13 +53,16 @@ HostDataset load_data(const Config& config, const std::string& source, bool chan
   } catch (const ShapeError& error) {
     throw ShapeError(fmt::format("{}: {}", source, error.what()));
   }
-  DatasetOptions options{.skip_bad = skip_bad, .progress = decoding_progress()};
+  DatasetOptions options{.skip_bad = config.skip_bad, .progress = decoding_progress()};
   const bool images = made.rank() == 3 && (made[2] == 1 || made[2] == 3);
   if (images) {
     options.height = made[0];
     options.width = made[1];
     options.channels = channels_follow ? 0 : made[2];
   }
+  if (config.data.empty())
+    throw ConfigError(
+        fmt::format("{} brings no data: name a data set, or the path of a folder of images, with --data", source));
   HostDataset data = find_dataset(config.data, options);
   const Shape wanted = images && channels_follow ? made.with(2, data.sample[2]) : made;
   if (images && data.sample != wanted)

@@ -15,7 +15,7 @@ std::function<void(std::int64_t done, std::int64_t total)> decoding_progress();
 /// they can follow the data's (set_image_channels) and shall. What a person should know of it is added to `notices`.
 /// Throws ShapeError, with the command that helps, if the images of a data set of fixed size are not what the generator
 /// makes. `source` is where the configuration comes from.
-HostDataset load_data(const Config& config, const std::string& source, bool channels_follow, bool skip_bad,
+HostDataset load_data(const Config& config, const std::string& source, bool channels_follow,
                       std::vector<std::string>& notices);
 
 }  // namespace ganforge

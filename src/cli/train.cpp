@@ -76,6 +76,7 @@ Config make_config(const TrainArguments& a, const RunFolder* run) {
   c.convolutions.tune = a.tune;
   take(c.sample_every, a.sample_every);
   take(c.checkpoint_every, a.checkpoint_every);
+  c.skip_bad = c.skip_bad || a.skip_bad;
   c.data = portable(c.data);
   return c;
 }
@@ -103,7 +104,7 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
 
   std::vector<std::string> notices;
   const bool channels_follow = !run && !a.config;
-  HostDataset host = load_data(config, source, channels_follow, a.skip_bad, notices);
+  HostDataset host = load_data(config, source, channels_follow, notices);
   if (channels_follow) set_image_channels(config, host.sample[-1]);  // a preset's follow the data
   Device device = open_device(a.device, notices);
   device.conv_policy() = config.convolutions;
