@@ -30,6 +30,22 @@ std::function<void(std::int64_t, std::int64_t)> decoding_progress() {
   };
 }
 
+Flag data_memory_flag(Residency& to) {
+  return {"--data-memory", "WHERE",
+          "data on a GPU: device, host (streamed), or auto: on the device if they take half of its free memory at most",
+          [&to](const std::string& text) {
+            std::string where;
+            set_choice(where, {"auto", "device", "host"})(text);
+            to = where == "auto" ? Residency::automatic : where == "device" ? Residency::device : Residency::host;
+          }};
+}
+
+void notice_residency(const Dataset& data, std::vector<std::string>& notices) {
+  if (!data.streamed()) return;
+  notices.push_back(fmt::format("{}: {} bytes stay in host memory; each batch is copied while the step before it runs",
+                                data.name(), data.host_pixels().size()));
+}
+
 namespace {
 
 /// The flags of `data convert` that turn images `have` into images `want`.
