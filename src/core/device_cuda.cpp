@@ -119,7 +119,9 @@ class StagingSlots : public CudaStaging {
         slots_(static_cast<char*>(slots)),
         slot_bytes_(slot_bytes),
         memory_(allocate_pinned(2 * slot_bytes)),
-        copies_(make_stream(), cudaStreamDestroy) {}
+        copies_(make_stream(), cudaStreamDestroy) {
+    for (Event& read : read_) read.record(work_);  // what cleared the slots may be queued still
+  }
   ~StagingSlots() override { cudaStreamSynchronize(copies_.get()); }  // a copy may be on its way
 
   void* fill(int slot) override {
