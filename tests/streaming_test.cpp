@@ -1,4 +1,5 @@
 // Data that stay on the host: the same bits as data on the device.
+#include "kernels/prologue.h"
 #include "tests/devices.h"
 #include "tests/files.h"
 
@@ -144,6 +145,35 @@ TEST(Streaming, ProgramsOfAStoreShareThePosition) {
       }
     }
   }
+}
+
+TEST(Streaming, ThePrologueChecksWhatIsStaged) {
+  const auto result = [](Graph& graph, const Type& data, const Type& labels, bool staged) {
+    const Type counter{DType::int64, {}};
+    const PrologueState state{graph.input("tick", counter), graph.input("cursor", counter),
+                              graph.input("statistics", {DType::float32, {statistics_slots * statistics_stride}}),
+                              graph.input("ring", {DType::float32, {3, statistics_slots}}),
+                              graph.input("ring_tick", {DType::int64, {3}})};
+    PrologueOptions options;
+    options.rows = 2;
+    options.staged = staged;
+    return prologue(state, graph.input("data", data), graph.input("labels", labels), options);
+  };
+  const Type slots{DType::uint8, {2, 2, 4, 3}}, labels{DType::int32, {10}};
+  Graph graph;
+  const PrologueResult staged = result(graph, slots, labels, true);
+  EXPECT_EQ(staged.x.type(), (Type{DType::float32, {2, 4, 3}}));
+  EXPECT_EQ(staged.labels.type(), (Type{DType::int32, {2}}));
+  const auto refused = [&](const Type& data, const Type& classes) {
+    Graph other;
+    EXPECT_THROW(result(other, data, classes, true), ShapeError) << data.str() << classes.str();
+  };
+  refused({DType::uint8, {3, 2, 4, 3}}, labels);
+  refused({DType::uint8, {2, 3, 4, 3}}, labels);
+  refused({DType::uint8, {2}}, labels);
+  refused({DType::int32, {2, 2, 4, 3}}, labels);
+  refused(slots, {DType::int32, {5, 2}});
+  refused(slots, {DType::uint8, {10}});
 }
 
 TEST(Streaming, WhatIsLargeStaysOnTheHost) {
