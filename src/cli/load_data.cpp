@@ -32,7 +32,7 @@ std::function<void(std::int64_t, std::int64_t)> decoding_progress() {
 
 Flag data_memory_flag(Residency& to) {
   return {"--data-memory", "WHERE",
-          "data on a GPU: device, host (streamed), or auto: on the device if they take half of its free memory at most",
+          "of data on a GPU: auto (device up to half of its free memory), device or host, which streams (default auto)",
           [&to](const std::string& text) {
             std::string where;
             set_choice(where, {"auto", "device", "host"})(text);
