@@ -134,7 +134,7 @@ TEST_F(Cli, HelpBeginsWithExamplesAndShowsDefaults) {
   const std::string text = run({"train", "-h"}).out;
   for (const char* flag : {"--preset", "--config", "--data", "--steps", "--epochs", "--batch", "--seed", "--lr-g",
                            "--lr-d", "--device", "--out", "--resume", "--sample-every", "--checkpoint-every",
-                           "--threads", "--progress", "--dry-run", "--objective", "--conv", "--tune", "default 64", "default 0.0002"})
+                           "--threads", "--progress", "--dry-run", "--data-memory", "--objective", "--conv", "--tune", "default 64", "default 0.0002"})
     EXPECT_NE(text.find(flag), std::string::npos) << flag;
   EXPECT_NE(run({"--version"}).out.find(GANFORGE_VERSION), std::string::npos);
 }

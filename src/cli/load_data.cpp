@@ -30,6 +30,22 @@ std::function<void(std::int64_t, std::int64_t)> decoding_progress() {
   };
 }
 
+Flag data_memory_flag(Residency& to) {
+  return {"--data-memory", "WHERE",
+          "of data on a GPU: auto (device up to half of its free memory), device or host, which streams (default auto)",
+          [&to](const std::string& text) {
+            std::string where;
+            set_choice(where, {"auto", "device", "host"})(text);
+            to = where == "auto" ? Residency::automatic : where == "device" ? Residency::device : Residency::host;
+          }};
+}
+
+void notice_residency(const Dataset& data, std::vector<std::string>& notices) {
+  if (!data.streamed()) return;
+  notices.push_back(fmt::format("{}: {} bytes stay in host memory; each batch is copied while the step before it runs",
+                                data.name(), data.host_pixels().size()));
+}
+
 namespace {
 
 /// The flags of `data convert` that turn images `have` into images `want`.

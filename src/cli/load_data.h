@@ -1,6 +1,8 @@
 // The data set of a command.
 #pragma once
 
+#include "src/cli/arguments.h"
+
 #include <ganforge/gan.h>
 
 #include <string>
@@ -10,6 +12,11 @@ namespace ganforge {
 
 /// Shows on a terminal how many images are decoded.
 std::function<void(std::int64_t done, std::int64_t total)> decoding_progress();
+
+/// --data-memory
+Flag data_memory_flag(Residency& to);
+/// What a person should know of where the data are, if anything.
+void notice_residency(const Dataset& data, std::vector<std::string>& notices);
 
 /// The configuration's data set: images of a folder in the size that its generator makes, and with its channels unless
 /// they can follow the data's (set_image_channels) and shall. What a person should know of it is added to `notices`.
