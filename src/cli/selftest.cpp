@@ -47,21 +47,32 @@ std::string op_of(std::string name) {
 
 class Selftest {
  public:
-  explicit Selftest(const SelftestArguments& arguments) : filter_(arguments.filter.value_or("")) {
+  explicit Selftest(const SelftestArguments& arguments) {
+    const std::string filter = arguments.filter.value_or("");
+    const auto wanted = [&](const std::string& name) { return name.find(filter) != std::string::npos; };
+    for (const op_test::OpCase& row : op_test::op_cases())
+      if (wanted(row.name)) add(row);
+    draws_ = wanted("draws");
+    for (const char* preset : {"seed-dense", "seed-conv", "dcgan-28"})
+      if (wanted(fmt::format("training {}", preset))) presets_.push_back(preset);
+    if (ops_.empty() && !draws_ && presets_.empty())
+      throw UsageError(fmt::format("--filter: no op and no training has '{}' in its name", filter));
+
     std::vector<std::string> notices;
     devices_ = devices_under_test(arguments, notices);
     print_notices(notices);
-    const bool cuda = devices_[0].is_cuda();
     // Another rounding than that of the kernels under test; the oracle of single ops is float64.
+    const bool cuda = devices_[0].is_cuda();
     if (!cuda) std::get<CpuStream>(reference_.stream()).isa = Isa::baseline;
     if (!cuda) fmt::print("no GPU is tested, the CPU alone\n");
     for (const Device& device : devices_) fmt::print("testing {}\n", device.name());
   }
 
   int run() {
-    check_ops();
-    check_steps();
-    if (checks_ == 0) throw UsageError(fmt::format("--filter: no op and no preset has '{}' in its name", filter_));
+    if (!ops_.empty()) check_ops();
+    if (draws_ && !beyond_use_) check_draws();
+    if (!presets_.empty() && !beyond_use_) check_steps();
+    if (beyond_use_) fmt::print("\nstopped: after that error the GPU cannot be used any more\n");
     if (failures_.empty()) {
       fmt::print("\nall {} checks passed\n", checks_);
       return 0;
@@ -74,7 +85,13 @@ class Selftest {
   }
 
  private:
-  bool wanted(const std::string& name) const { return name.find(filter_) != std::string::npos; }
+  /// By op, in order of first appearance.
+  void add(const op_test::OpCase& row) {
+    const std::string op = op_of(row.name);
+    auto at = std::ranges::find(ops_, op, [](const auto& each) { return each.first; });
+    if (at == ops_.end()) at = ops_.insert(ops_.end(), {op, {}});
+    at->second.push_back(row);
+  }
 
   /// Runs a check, and returns "ok" or "FAILED". An exception fails it; one of the GPU may have put it beyond use.
   template <class Check>
@@ -95,16 +112,6 @@ class Selftest {
   }
 
   void check_ops() {
-    // By op, in order of first appearance.
-    std::vector<std::pair<std::string, std::vector<op_test::OpCase>>> ops;
-    for (const op_test::OpCase& row : op_test::op_cases()) {
-      if (!wanted(row.name)) continue;
-      const std::string op = op_of(row.name);
-      auto at = std::ranges::find(ops, op, [](const auto& each) { return each.first; });
-      if (at == ops.end()) at = ops.insert(ops.end(), {op, {}});
-      at->second.push_back(row);
-    }
-    if (ops.empty()) return;
     fmt::print(
         "\nerror    largest of values and gradients against float64, as a part of what is allowed\n"
         "kernel   there is one exactly where there should be\n"
@@ -112,7 +119,7 @@ class Selftest {
         "memory   outputs are written, nothing beside them, and nothing unwritten is read\n\n"
         "{:<24}{:>6}{:>9}{:>9}{:>9}{:>9}\n",
         "op", "shapes", "error", "kernel", "bits", "memory");
-    for (const auto& [op, rows] : ops) {
+    for (const auto& [op, rows] : ops_) {
       double used = 0;
       std::string columns[] = {"ok", "ok", "ok", "ok"};
       const auto check = [&](int column, const op_test::OpCase& row, Device& device, auto what) {
@@ -138,20 +145,20 @@ class Selftest {
     }
   }
 
+  void check_draws() {
+    std::string result = "ok";
+    for (Device& device : devices_)
+      if (run_check("draws", device, [&] { return ganforge::check_draws(device, reference_); }) != "ok")
+        result = "FAILED";
+    fmt::print("\nbatches and latents, to the bit: {}\n", result);
+  }
+
   void check_steps() {
-    if (!beyond_use_ && wanted("draws")) {
-      std::string result = "ok";
-      for (Device& device : devices_)
-        if (run_check("draws", device, [&] { return check_draws(device, reference_); }) != "ok") result = "FAILED";
-      fmt::print("\nbatches and latents, to the bit: {}\n", result);
-    }
-    std::vector<std::string> presets = {"seed-dense", "seed-conv", "dcgan-28"};
-    std::erase_if(presets, [&](const std::string& preset) { return !wanted("training " + preset); });
-    if (beyond_use_ || presets.empty()) return;
-    fmt::print("\ntraining, {} steps: losses against {}, relative to 1 + loss\n{:<24}{:>16}{:>16}{:>9}\n",
-               selftest_steps, reference_.name(), "", fmt::format("step 1 (≤ {:.0e})", selftest_first_tolerance),
+    fmt::print("\ntraining, {} steps: losses against {}, relative to 1 + loss\n{:<24}{:>18}{:>14}{:>9}\n",
+               selftest_steps, reference_.name(), "",
+               fmt::format("first {} (≤ {:.0e})", selftest_first_steps, selftest_first_tolerance),
                fmt::format("all (≤ {:.0e})", selftest_tolerance), "result");
-    for (const std::string& preset : presets) {
+    for (const std::string& preset : presets_) {
       double first = 0, rest = 0;
       std::string result = "ok";
       for (Device& device : devices_) {
@@ -164,12 +171,14 @@ class Selftest {
         });
         if (one != "ok") result = one;
       }
-      fmt::print("{:<24}{:>16.1e}{:>16.1e}{:>9}\n", preset, first, rest, result);
+      fmt::print("{:<24}{:>18.1e}{:>14.1e}{:>9}\n", preset, first, rest, result);
       std::fflush(stdout);
     }
   }
 
-  std::string filter_;
+  std::vector<std::pair<std::string, std::vector<op_test::OpCase>>> ops_;
+  bool draws_ = false;
+  std::vector<std::string> presets_;
   Device reference_ = Device::cpu();
   std::vector<Device> devices_;
   std::vector<std::string> failures_;

@@ -10,14 +10,14 @@ namespace ganforge {
 
 /// What the first steps of a preset, on synthetic images and with a small batch, say of a device.
 struct TrainingCheck {
-  double first = 0, rest = 0;  ///< largest |Δ| / (1 + |loss|), of both losses: in the first step, in all
+  double first = 0, rest = 0;  ///< largest |Δ| / (1 + |loss|), of both losses: in the first steps, in all
   std::vector<std::string> faults;
 };
 
-constexpr std::int64_t selftest_steps = 20;
-/// Allowed: rounding alone in the first step; then Adam, whose first steps go by the signs of gradients, those near
-/// zero included, makes it grow.
-constexpr double selftest_first_tolerance = 1e-5, selftest_tolerance = 1e-2;
+constexpr std::int64_t selftest_steps = 20, selftest_first_steps = 2;
+/// Allowed: rounding alone while weights hardly differ. Then it grows: Adam's first updates go by the signs of
+/// gradients, those near zero included. Two instruction sets of one CPU end 1e-2 apart.
+constexpr double selftest_first_tolerance = 1e-5, selftest_tolerance = 5e-2;
 
 TrainingCheck check_training(const std::string& preset, Device& device, Device& reference);
 
