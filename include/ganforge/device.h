@@ -102,6 +102,12 @@ class Device {
   /// How compile() chooses kernels for convolutions.
   ConvPolicy& conv_policy() { return conv_policy_; }
 
+  /// tf32 and bf16 take tensor cores: a GPU of compute capability 8.0 or newer.
+  bool supports(Precision precision) const;
+  /// Of all products, in programs compiled afterwards; fp32 until then. Throws ConfigError if it is not supported.
+  void set_precision(Precision precision);
+  Precision precision() const;
+
   /// Throws DeviceError with the bytes asked and free.
   Buffer allocate(std::size_t bytes);
   /// Bytes that can still be allocated.

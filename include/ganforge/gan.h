@@ -134,8 +134,9 @@ struct Config {
   std::int64_t sample_every = 1000, checkpoint_every = 2000, metrics_every = 20;
   std::int64_t keep_checkpoints = 3;
   Sequential generator, discriminator;
-  TrainerOptions training;  ///< but for the models
-  ConvPolicy convolutions;  ///< for Device::conv_policy(), before the trainer is made
+  TrainerOptions training;                ///< but for the models
+  ConvPolicy convolutions;                ///< for Device::conv_policy(), before the trainer is made
+  Precision precision = Precision::fp32;  ///< for Device::set_precision(), likewise
 };
 /// The options with the configuration's models; the range of the data follows the generator's output activation: [0, 1]
 /// for sigmoid, else [−1, 1].
@@ -146,6 +147,8 @@ Objective objective_named(const std::string& name);
 std::vector<std::string> objective_names();
 ConvMode conv_mode_named(const std::string& name);
 std::vector<std::string> conv_mode_names();
+Precision precision_named(const std::string& name);
+std::vector<std::string> precision_names();
 
 /// Throws ConfigError if a value is out of range; the message names its key.
 void validate(const Config& config);

@@ -18,12 +18,13 @@ std::string scaled(double value) {
 
 }  // namespace
 
-std::string describe_step(Trainer& trainer, const Dataset& data) {
+std::string describe_step(const Device& device, Trainer& trainer, const Dataset& data) {
   const ProgramReport& report = trainer.program().report();
   std::string text = trainer.generator().summary() + "\n" + trainer.discriminator().summary();
 
-  text += fmt::format("\nA step: {} kernels, {} copies\n{:>4}  {:>9}  {:>9}  {}\n", report.launches.size(),
-                      report.copies.size(), "", "flops", "bytes", "scope: operation");
+  text +=
+      fmt::format("\nA step: {} kernels, {} copies, products in {}\n{:>4}  {:>9}  {:>9}  {}\n", report.launches.size(),
+                  report.copies.size(), name_of(device.precision()), "", "flops", "bytes", "scope: operation");
   double flops = 0, bytes = 0;
   int number = 0;
   for (const ProgramReport::Launch& launch : report.launches) {

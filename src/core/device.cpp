@@ -146,6 +146,31 @@ std::string Device::name() const {
   return "CPU, " + std::to_string(cpu.threads) + (cpu.threads == 1 ? " thread, " : " threads, ") + name_of(cpu.isa);
 }
 
+bool Device::supports(Precision precision) const {
+  if (precision == Precision::fp32) return true;
+#if GANFORGE_CUDA
+  if (const auto* stream = std::get_if<CudaStream>(&stream_)) return stream->compute_capability >= 80;
+#endif
+  return false;
+}
+
+void Device::set_precision([[maybe_unused]] Precision precision) {
+  if (!supports(precision)) {
+    throw ConfigError(std::string("precision ") + name_of(precision) +
+                      " takes a GPU of compute capability 8.0 or newer; " + name() + " computes in fp32");
+  }
+#if GANFORGE_CUDA
+  if (auto* stream = std::get_if<CudaStream>(&stream_)) stream->precision = precision;
+#endif
+}
+
+Precision Device::precision() const {
+#if GANFORGE_CUDA
+  if (const auto* stream = std::get_if<CudaStream>(&stream_)) return stream->precision;
+#endif
+  return Precision::fp32;
+}
+
 Buffer Device::allocate(std::size_t bytes) {
   Buffer buffer;
   buffer.memory_ = cuda_ ? cuda_->allocate(bytes) : CudaBackend::Memory(allocate_host(bytes), std::free);
