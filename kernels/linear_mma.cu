@@ -38,34 +38,51 @@ class Panel {
   static constexpr int floats = outer * depth;
 
   __device__ Panel(const float* data, std::int64_t outers, std::int64_t first_outer, std::int64_t ks, bool vector)
-      : columns_(along_k ? ks : outers), vector_(vector) {
-    const int row = threadIdx.x / pieces, piece = threadIdx.x % pieces;
-    const std::int64_t first_row = row + (along_k ? first_outer : 0);
-    column_ = 4 * piece + (along_k ? 0 : first_outer);
-    rows_left_ = (along_k ? outers : ks) - first_row;
-    full_ = first_outer + outer <= outers;
-    from_ = reinterpret_cast<const char*>(data + first_row * columns_ + column_);
-    apart_ = 4 * rows_apart * columns_;
+      : row_(threadIdx.x / pieces),
+        column_(4 * (threadIdx.x % pieces)),
+        outers_left_(outers - first_outer),
+        vector_(vector),
+        whole_(vector && outers_left_ >= outer) {
+    const std::int64_t columns = along_k ? ks : outers;
+    from_ = reinterpret_cast<const char*>(data + (along_k ? first_outer * ks : first_outer) + row_ * columns + column_);
+    apart_ = 4 * rows_apart * columns;
+    next_ = 4 * (along_k ? depth : depth * columns);
     // The rows that a thread fills are swizzled alike.
     static_assert(rows_apart % (along_k ? 8 : 4) == 0);
-    to_ = 16 * (along_k ? mma::swizzled<pieces>(row, piece) : mma::swizzled_across<across>(row, piece));
+    const int piece = column_ / 4;
+    to_ = 16 * (along_k ? mma::swizzled<pieces>(row_, piece) : mma::swizzled_across<across>(row_, piece));
   }
 
-  /// Starts the copies of the next `depth` steps of k, zeros beyond the operand's edges; `ks` of them are left.
-  __device__ void fetch(std::uint32_t shared, std::int64_t ks) {
-    if (vector_ && full_ && ks >= depth) {
-      const char* from = from_;
-      const std::uint32_t to = shared + to_;
-      mma::unrolled<copies>([&](auto i) {
-        mma::copy_16<4 * i * rows_apart * row_floats>(to, from);
-        from += apart_;
-      });
-    } else {
-      fetch_edge(shared);
+  /// All of `outer` are there, and aligned to 16 bytes.
+  __device__ bool whole() const { return whole_; }
+
+  /// Starts the copies of the next `depth` steps of k of a whole panel.
+  __device__ void fetch(std::uint32_t shared) {
+    const char* from = from_;
+    const std::uint32_t to = shared + to_;
+    mma::unrolled<copies>([&](auto i) {
+      mma::copy_16<4 * i * rows_apart * row_floats>(to, from);
+      from += apart_;
+    });
+    from_ += next_;
+  }
+
+  /// Likewise, with zeros beyond the operand's edges; `ks` steps of k are left.
+  __device__ void fetch_edge(std::uint32_t shared, std::int64_t ks) {
+    const char* from = from_;
+    const std::int64_t rows = along_k ? outers_left_ : ks, columns = along_k ? ks : outers_left_;
+#pragma unroll 1
+    for (int i = 0; i < copies; ++i, from += apart_) {
+      const bool row_inside = row_ + i * rows_apart < rows;
+      const std::uint32_t to = shared + to_ + 4 * i * rows_apart * row_floats;
+      if (vector_) {
+        mma::copy_16(to, from, row_inside && column_ < columns);
+      } else {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) mma::copy_4(to + 4 * e, from + 4 * e, row_inside && column_ + e < columns);
+      }
     }
-    from_ += 4 * (along_k ? depth : depth * columns_);
-    if (along_k) column_ += depth;
-    if (!along_k) rows_left_ -= depth;
+    from_ += next_;
   }
 
  private:
@@ -73,25 +90,12 @@ class Panel {
   static constexpr int rows_apart = threads / pieces, copies = floats / 4 / threads;
   static_assert(threads % pieces == 0 && copies * 4 * threads == floats);
 
-  __device__ void fetch_edge(std::uint32_t shared) const {
-    const char* from = from_;
-#pragma unroll 1
-    for (int i = 0; i < copies; ++i, from += apart_) {
-      const bool row_inside = i * rows_apart < rows_left_;
-      const std::uint32_t to = shared + to_ + 4 * i * rows_apart * row_floats;
-      if (vector_) {
-        mma::copy_16(to, from, row_inside && column_ < columns_);
-      } else {
-#pragma unroll
-        for (int e = 0; e < 4; ++e) mma::copy_4(to + 4 * e, from + 4 * e, row_inside && column_ + e < columns_);
-      }
-    }
-  }
-
-  std::int64_t columns_, column_, rows_left_, apart_;
-  const char* from_;  // of the thread's first row; its rows are apart_ bytes apart
+  int row_, column_;  // the thread's first row of the panel, and its columns
+  std::int64_t outers_left_;
+  bool vector_, whole_;
+  const char* from_;  // of the first row; the thread's rows are apart_ bytes apart, tiles of k next_
+  std::int64_t apart_, next_;
   std::uint32_t to_;
-  bool vector_, full_;
 };
 
 /// A warp's rows of A at eight steps of k, as fragments. `first_step` is the slice's first eight.
@@ -109,6 +113,8 @@ struct FragmentsA {
     } else {
       lane_address = 4 * (outer * (8 * first_step + t) + first_row) + 16 * (g ^ (2 * t));
     }
+    mma::hold(lane_address);
+    if constexpr (along_k) mma::hold(lane_swizzle);
   }
   /// `panel` is the address of the lane's part (lane_address) in this stage.
   template <int step>
@@ -147,6 +153,8 @@ struct FragmentsB {
     } else {
       lane_address = 4 * (outer * (8 * first_step + t) + first_row) + 16 * (g ^ (2 * t));
     }
+    mma::hold(lane_address);
+    if constexpr (along_k) mma::hold(lane_swizzle);
   }
   template <int step>
   __device__ void load(std::uint32_t panel) {
@@ -215,7 +223,8 @@ __global__ void __launch_bounds__(Tile::threads) linear_mma_kernel(const __grid_
   using B = FragmentsB<along_b, Tile::n, Tile::k, Tile::warp_n>;
   constexpr int steps = Tile::k / 8 / Tile::slices;
   extern __shared__ __align__(16) float shared[];
-  const std::uint32_t base = mma::shared_address(shared);
+  std::uint32_t base = mma::shared_address(shared);
+  mma::hold(base);
 
   const Product& p = product_of_block(products);
   const unsigned tile = blockIdx.x - p.first_tile;
@@ -228,28 +237,31 @@ __global__ void __launch_bounds__(Tile::threads) linear_mma_kernel(const __grid_
 
   PanelA panel_a(p.a, p.m, first_m, p.k, p.vector_a);
   PanelB panel_b(p.b, p.n, first_n, p.k, p.vector_b);
-  std::int64_t unfetched = p.k;
-  const auto fetch = [&](int stage) {
-    if (unfetched > 0) {
-      panel_a.fetch(base + 4 * stage * Tile::panels, unfetched);
-      panel_b.fetch(base + 4 * stage * Tile::panels + 4 * PanelA::floats, unfetched);
-      unfetched -= Tile::k;
+  const bool whole = panel_a.whole() && panel_b.whole();
+  constexpr int stage_bytes = 4 * Tile::panels, ahead = (Tile::stages - 1) * Tile::k;  // steps of k on their way
+  const std::uint32_t end = base + Tile::stages * stage_bytes;
+  const auto fetch = [&](std::uint32_t stage, std::int64_t ks) {
+    if (whole && ks >= Tile::k) {
+      panel_a.fetch(stage);
+      panel_b.fetch(stage + 4 * PanelA::floats);
+    } else if (ks > 0) {
+      panel_a.fetch_edge(stage, ks);
+      panel_b.fetch_edge(stage + 4 * PanelA::floats, ks);
     }
     mma::commit_copies();
   };
 #pragma unroll 1
-  for (int stage = 0; stage + 1 < Tile::stages; ++stage) fetch(stage);
+  for (int stage = 0; stage + 1 < Tile::stages; ++stage) fetch(base + stage * stage_bytes, p.k - stage * Tile::k);
 
   float c[A::count][B::count][4] = {}, a_sum[A::count][2] = {};
   A a(warp_m, slice * steps);
   B b(warp_n, slice * steps);
-  int now = 0, next = Tile::stages - 1;
-  for (auto left = (p.k + Tile::k - 1) / Tile::k; left > 0; --left) {
+  std::uint32_t now = base, free = end - stage_bytes;
+  for (std::int64_t left = p.k; left > 0; left -= Tile::k) {
     mma::wait_copies<Tile::stages - 2>();
     __syncthreads();
-    fetch(next);
-    const std::uint32_t stage = base + 4 * now * Tile::panels;
-    const std::uint32_t from_a = stage + a.lane_address, from_b = stage + 4 * PanelA::floats + b.lane_address;
+    fetch(free, left - ahead);
+    const std::uint32_t from_a = now + a.lane_address, from_b = now + 4 * PanelA::floats + b.lane_address;
     std::uint32_t pairs_a[A::count][4], pairs_b[B::count][2];  // bfloat16: of two steps
     mma::unrolled<steps>([&](auto step) {
       a.template load<step>(from_a);
@@ -262,17 +274,14 @@ __global__ void __launch_bounds__(Tile::threads) linear_mma_kernel(const __grid_
         }
       }
       if constexpr (bf16) {
-        const auto pair = [](std::uint32_t u, std::uint32_t v) {
-          return mma::to_bf16(__uint_as_float(u), __uint_as_float(v));
-        };
         constexpr int to = step % 2;
 #pragma unroll
         for (int i = 0; i < A::count; ++i) {
-          pairs_a[i][2 * to] = pair(a.at[i][0], a.at[i][2]);
-          pairs_a[i][2 * to + 1] = pair(a.at[i][1], a.at[i][3]);
+          pairs_a[i][2 * to] = mma::to_bf16(a.at[i][0], a.at[i][2]);
+          pairs_a[i][2 * to + 1] = mma::to_bf16(a.at[i][1], a.at[i][3]);
         }
 #pragma unroll
-        for (int j = 0; j < B::count; ++j) pairs_b[j][to] = pair(b.at[j][0], b.at[j][1]);
+        for (int j = 0; j < B::count; ++j) pairs_b[j][to] = mma::to_bf16(b.at[j][0], b.at[j][1]);
       }
       if constexpr (!bf16 || step % 2 == 1) {
 #pragma unroll
@@ -288,8 +297,9 @@ __global__ void __launch_bounds__(Tile::threads) linear_mma_kernel(const __grid_
         }
       }
     });
-    now = now + 1 == Tile::stages ? 0 : now + 1;
-    next = next + 1 == Tile::stages ? 0 : next + 1;
+    free = now;
+    now += stage_bytes;
+    if (now == end) now = base;
   }
 
   mma::wait_copies<0>();

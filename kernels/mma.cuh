@@ -60,11 +60,14 @@ __device__ inline std::uint32_t to_tf32(float x) {
   return y;
 }
 
-/// Two neighbours along k, the first in the lower half; to nearest even.
-__device__ inline std::uint32_t to_bf16(float first, float second) {
+/// Two neighbours along k, the first in the lower half; to nearest even. Of float32 or its bits.
+__device__ inline std::uint32_t to_bf16(std::uint32_t first, std::uint32_t second) {
   std::uint32_t y = 0;
-  GANFORGE_SM80("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(second), "f"(first));
+  GANFORGE_SM80("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "r"(second), "r"(first));
   return y;
+}
+__device__ inline std::uint32_t to_bf16(float first, float second) {
+  return to_bf16(__float_as_uint(first), __float_as_uint(second));
 }
 
 /// x = big + small up to 2⁻²² |x|. Three products of such parts, small·big + big·small + big·big, are as accurate as
@@ -75,6 +78,11 @@ struct Split {
 __device__ inline Split split(float x) {
   const std::uint32_t big = to_tf32(x);
   return {big, to_tf32(x - __uint_as_float(big))};
+}
+
+/// What is held in a register from here on, where the compiler would compute it again in every loop.
+__device__ inline void hold(std::uint32_t& value) {
+  asm volatile("" : "+r"(value));
 }
 
 // --- shared memory --------------------------------------------------------------------------------------------------

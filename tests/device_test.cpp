@@ -49,6 +49,17 @@ TEST(Device, CpuTakesAllCoresUnlessToldOtherwise) {
   EXPECT_THROW(Device::cpu(1 << 20), DeviceError);
 }
 
+TEST(Device, TheCpuComputesInFloat32) {
+  Device device = Device::cpu(1);
+  EXPECT_TRUE(device.supports(Precision::fp32));
+  device.set_precision(Precision::fp32);
+  for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+    EXPECT_FALSE(device.supports(precision));
+    EXPECT_THROW(device.set_precision(precision), ConfigError);
+  }
+  EXPECT_EQ(device.precision(), Precision::fp32);
+}
+
 TEST(Device, EnvironmentChoosesTheInstructionSet) {
   {
     IsaWish wish("baseline");

@@ -208,8 +208,7 @@ Faults check_kernels(Device& device, const OpCase& row) {
     return !name.empty() && op.starts_with(name);
   };
   for (const std::string& op : fused) {
-    const bool expanded =
-        begins(op, row.options.expanded) || (begins(op, row.options.cuda_only) && !device.is_cuda());
+    const bool expanded = begins(op, row.options.expanded) || (begins(op, row.options.cuda_only) && !device.is_cuda());
     const bool wanted = row.options.kernel && !expanded;
     if ((std::ranges::count(launched, op) > 0) != wanted)
       faults.push_back(fmt::format("{} has {} kernel", op, wanted ? "no" : "a"));

@@ -233,5 +233,29 @@ TEST(Trainer, GpuAgreesWithCpu) {
   }
 }
 
+// Lower precisions round, no more than that, and differently.
+TEST(Trainer, LowerPrecisionsAgreeWithFloat32) {
+  if (devices().size() < 2) GTEST_SKIP() << "no GPU";
+  std::vector<std::vector<Stats>> all;
+  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+    Device device = Device::cuda();
+    device.set_precision(precision);
+    EXPECT_EQ(device.precision(), precision);
+    const Dataset data(device, squares(64, 28));
+    TrainerOptions options = trainer_options(preset("seed-dense"));
+    options.batch = 16;
+    Trainer trainer(device, data, options);
+    all.push_back(train(trainer, 3));
+  }
+  const float tolerance[] = {0, 2e-3f, 2e-2f};
+  for (const std::size_t p : {1u, 2u}) {
+    for (std::size_t i = 0; i < all[0].size(); ++i) {
+      EXPECT_NEAR(all[p][i].d_loss, all[0][i].d_loss, tolerance[p]) << "step " << i + 1;
+      EXPECT_NEAR(all[p][i].g_loss, all[0][i].g_loss, tolerance[p]) << "step " << i + 1;
+    }
+    EXPECT_NE(all[p].back().d_loss, all[0].back().d_loss);
+  }
+}
+
 }  // namespace
 }  // namespace ganforge
