@@ -19,6 +19,9 @@
 
 namespace ganforge {
 
+/// Layers whose weight gradients may share a launch.
+inline constexpr int max_conv_group = 16;
+
 enum class ConvDirection { forward, input, weight };
 
 struct ConvShape {
@@ -49,6 +52,8 @@ struct ConvArgs {
   const float* bias;  // [channels of out], or null
   const float* mask;  // like out, or null
   void* workspace;
+  unsigned* tickets = nullptr;  // ConvPlan::tickets
+  float* bias_grad = nullptr;   // weight: [K], the sums of y's channels; or null
 };
 
 /// A convolution with everything prepared that depends on sizes: `run` allocates nothing.
@@ -56,6 +61,7 @@ template <class S>
 struct ConvPlan {
   std::string algorithm;      ///< "winograd F(4,2)", "oneDNN", …
   std::size_t workspace = 0;  ///< bytes, of any content, aligned to 64
+  std::size_t tickets = 0;    ///< so many counters of its own, zero before the first run, and after each
   std::function<void(const S&, const ConvArgs&)> run;
 
   explicit operator bool() const { return static_cast<bool>(run); }

@@ -2,6 +2,7 @@
 #include "kernels/conv_subpixel.cuh"
 
 #include "kernels/conv_algorithms.h"
+#include "kernels/mma.cuh"
 
 #include <algorithm>
 #include <limits>
@@ -20,7 +21,21 @@ ConvPlan<CudaStream> plan_conv_subpixel(const CudaStream& device, ConvDirection 
       .n = size(c.n), .h = size(c.h), .w = size(c.w), .c = size(c.c), .k = size(c.k), .p = size(c.p), .q = size(c.q)};
   ConvPlan<CudaStream> plan;
   plan.algorithm = "sub-pixel";
-  if (direction == ConvDirection::forward) {
+  const bool weight = direction == ConvDirection::weight, few = std::min(c.c, c.k) <= 4;
+  if (device.precision != Precision::fp32 && mma::supported(device) && !few) {
+    if (weight) {
+      plan_subpixel_mma_weight(device, s);
+    } else {
+      plan_subpixel_mma(device, direction, s);
+    }
+    plan.workspace = subpixel_mma_workspace(s, weight);
+    plan.tickets = s.splits > 1 ? s.tiles : 0;
+    plan.run = [=](const CudaStream& stream, const ConvArgs& a) {
+      if (!weight) return launch_subpixel_mma(stream, direction, s, epilogue, a);
+      const SubpixelLayer layer{s, a};
+      launch_subpixel_mma_weight(stream, {&layer, 1});
+    };
+  } else if (direction == ConvDirection::forward) {
     plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_forward(stream, s, epilogue, a); };
   } else if (direction == ConvDirection::input) {
     plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_input(stream, s, epilogue, a); };

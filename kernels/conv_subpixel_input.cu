@@ -1,5 +1,5 @@
 // conv_subpixel.cuh, input: y, w → x.
-#include "kernels/conv_subpixel.cuh"
+#include "kernels/conv_subpixel_fp32.cuh"
 
 namespace ganforge {
 namespace {

@@ -1,5 +1,5 @@
 // conv_subpixel.cuh, weight: x, y → w.
-#include "kernels/conv_subpixel.cuh"
+#include "kernels/conv_subpixel_fp32.cuh"
 
 #include <algorithm>
 

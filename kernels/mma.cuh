@@ -10,6 +10,7 @@
 #include <ganforge/stream.h>
 
 #include <cstdint>
+#include <utility>
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define GANFORGE_SM80(...) asm volatile(__VA_ARGS__)
@@ -21,6 +22,15 @@ namespace ganforge::mma {
 
 inline bool supported(const CudaStream& stream) {
   return stream.compute_capability >= 80;
+}
+
+/// f(integral constant 0) … f(integral constant n − 1): indices for the offsets below.
+template <int n, class Function>
+__device__ void unrolled(const Function& f) {
+  [&]<int... i>(std::integer_sequence<int, i...>) {
+    (f(std::integral_constant<int, i>{}), ...);
+  }
+  (std::make_integer_sequence<int, n>{});
 }
 
 // --- products -------------------------------------------------------------------------------------------------------
@@ -74,20 +84,33 @@ __device__ inline std::uint32_t shared_address(const void* p) {
 }
 
 /// Four 8 × 8 matrices of 16-bit or, equally, 8 × 4 of 32-bit elements: lane l names row l % 8 of matrix l / 8 (16
-/// bytes) and gets element (g, t), of 32 bits, of each.
-__device__ inline void load_matrices(std::uint32_t (&to)[4], std::uint32_t row) {
-  GANFORGE_SM80("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+/// bytes at `row` + `offset`) and gets element (g, t), of 32 bits, of each.
+template <int offset = 0>
+__device__ void load_matrices(std::uint32_t (&to)[4], std::uint32_t row) {
+  GANFORGE_SM80("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                : "r"(row)
+                : "r"(row), "n"(offset)
                 : "memory");
 }
 
 /// Four 8 × 8 matrices of 16-bit elements, each transposed on the way: lane l gets (2t, g) and (2t+1, g) of each.
-__device__ inline void load_matrices_transposed(std::uint32_t (&to)[4], std::uint32_t row) {
-  GANFORGE_SM80("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+template <int offset = 0>
+__device__ void load_matrices_transposed(std::uint32_t (&to)[4], std::uint32_t row) {
+  GANFORGE_SM80("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                : "r"(row)
+                : "r"(row), "n"(offset)
                 : "memory");
+}
+
+/// 16 bytes at `from` + `offset`.
+template <int offset = 0>
+__device__ uint4 load_quad(std::uint32_t from) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4 + %5];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(from), "n"(offset)
+               : "memory");
+  return v;
 }
 
 /// Where 16-byte piece `piece` of row `row` lies, in pieces, when rows have `pieces` of them, a power of two: pieces of
@@ -110,14 +133,33 @@ __device__ constexpr int swizzled_across(int row, int piece) {
 
 // --- asynchronous copies from global to shared memory ---------------------------------------------------------------
 
-/// 16 bytes, both sides aligned to them, past L1; zeros, and no read, unless `inside`.
-__device__ inline void copy_16(std::uint32_t to, const void* from, bool inside = true) {
-  GANFORGE_SM80("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
+/// 16 bytes to `to` + `offset`, both sides aligned to them, past L1.
+template <int offset = 0>
+__device__ void copy_16(std::uint32_t to, const void* from) {
+  GANFORGE_SM80("cp.async.cg.shared.global [%0 + %2], [%1], 16;" ::"r"(to), "l"(from), "n"(offset) : "memory");
+}
+
+/// Zeros, and no read, unless `inside`.
+template <int offset = 0>
+__device__ void copy_16(std::uint32_t to, const void* from, bool inside) {
+  GANFORGE_SM80("cp.async.cg.shared.global [%0 + %2], [%1], 16, %3;" ::"r"(to), "l"(from), "n"(offset),
+                "r"(inside ? 16 : 0)
+                : "memory");
+}
+
+/// The first `bytes` (at most 16) of 16, zeros behind them.
+template <int offset = 0>
+__device__ void copy_up_to_16(std::uint32_t to, const void* from, int bytes) {
+  GANFORGE_SM80("cp.async.cg.shared.global [%0 + %2], [%1], 16, %3;" ::"r"(to), "l"(from), "n"(offset), "r"(bytes)
+                : "memory");
 }
 
 /// 4 bytes; zeros, and no read, unless `inside`.
-__device__ inline void copy_4(std::uint32_t to, const void* from, bool inside = true) {
-  GANFORGE_SM80("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(inside ? 4 : 0) : "memory");
+template <int offset = 0>
+__device__ void copy_4(std::uint32_t to, const void* from, bool inside = true) {
+  GANFORGE_SM80("cp.async.ca.shared.global [%0 + %2], [%1], 4, %3;" ::"r"(to), "l"(from), "n"(offset),
+                "r"(inside ? 4 : 0)
+                : "memory");
 }
 
 /// Closes a group: the thread's copies since the last call.

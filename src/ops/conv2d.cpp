@@ -107,6 +107,7 @@ Kernel ConvOp::kernel(Device& device, ConvDirection direction, const ConvShape& 
       [&]<class S>(const S& stream) {
         auto plan = plan_conv2d(stream, direction, shape, epilogue, device.conv_policy());
         kernel.workspace = plan.workspace;
+        kernel.persistent = plan.tickets * sizeof(unsigned);
         kernel.note = plan.algorithm;
         kernel.run = [=, run = std::move(plan.run)](Stream& s, std::span<const Call> calls) {
           const Call& call = calls[0];
@@ -118,6 +119,7 @@ Kernel ConvOp::kernel(Device& device, ConvDirection direction, const ConvShape& 
           args.bias = epilogue.bias ? call.input<float>(2) : nullptr;
           args.mask = epilogue.mask ? call.input<float>(epilogue.bias ? 3 : 2) : nullptr;
           args.workspace = call.workspace;
+          args.tickets = static_cast<unsigned*>(call.persistent);
           run(std::get<S>(s), args);
         };
       },

@@ -1,0 +1,180 @@
+// conv_subpixel_mma.cuh, weight: x, y → w, and the gradient of the bias, the sums of y's channels.
+#include "kernels/conv_subpixel_mma.cuh"
+
+#include <algorithm>
+
+namespace ganforge {
+namespace {
+
+/// A step of k is 32 images at one place of y. Columns are (r, s, c). Places where every tap of the tile is beyond the
+/// border are left out. The tile that has the first column of tap (1, 1), which never is, sums y's channels.
+template <class Tile>
+class WeightOperands {
+ public:
+  static constexpr bool along_a = false, along_b = false;
+  int first_n, columns, left;
+
+  __device__ WeightOperands(const SubpixelArgs& args, int tile, int part) : columns(16 * args.s.c), args_(args) {
+    const Subpixel& s = args.s;
+    const int tiles_n = (columns + Tile::n - 1) / Tile::n;
+    first_m_ = tile / tiles_n * Tile::m;
+    first_n = tile % tiles_n * Tile::n;
+    const int low = first_n / s.c, high = (min(first_n + Tile::n, columns) - 1) / s.c;  // taps
+    const bool one_row = low / 4 == high / 4;
+    const int first_p = high / 4 == 0 ? 1 : 0, end_p = low / 4 == 3 ? s.p - 1 : s.p;
+    first_q_ = one_row && high % 4 == 0 ? 1 : 0;
+    end_q_ = one_row && low % 4 == 3 ? s.q - 1 : s.q;
+    const int chunks = (s.n + Tile::k - 1) / Tile::k, row = (end_q_ - first_q_) * chunks;
+    const int steps = (end_p - first_p) * row, begin = steps * part / s.splits;
+    left = steps * (part + 1) / s.splits - begin;
+    tap_ = tap_of(PanelB::column());
+    distance_ = distance_of(PanelB::column());
+    whole_ = args.vector_a && args.vector_b && first_m_ + Tile::m <= s.k && first_n + Tile::n <= columns;
+    to_a_ = PanelA::place();
+    to_b_ = PanelB::place() + 4 * Tile::m * Tile::k;
+    if (left == 0) return;
+    p_ = first_p + begin / row;
+    q_ = first_q_ + begin % row / chunks;
+    n_ = begin % chunks * Tile::k;
+    start_place();
+  }
+
+  __device__ void fetch(std::uint32_t stage) {
+    const Subpixel& s = args_.s;
+    const std::int64_t image_y = 4 * std::int64_t(s.p) * s.q * s.k, image_x = 4 * std::int64_t(s.h) * s.w * s.c;
+    if (whole_ && n_ + Tile::k <= s.n) {
+      PanelA::fetch(stage + to_a_, from_a_, PanelA::rows_apart * image_y);
+      PanelB::fetch(stage + to_b_, from_b_ + distance_, PanelB::rows_apart * image_x, inside_);
+    } else {
+      fetch_edge(stage, image_y, image_x);
+    }
+    from_a_ += Tile::k * image_y;
+    from_b_ += Tile::k * image_x;
+    n_ += Tile::k;
+    if (n_ < s.n) return;
+    n_ = 0;
+    if (++q_ == end_q_) q_ = first_q_, ++p_;
+    start_place();
+  }
+
+  __device__ bool sum_a() const {
+    return args_.at.bias_grad && first_n <= 5 * args_.s.c && 5 * args_.s.c < first_n + Tile::n;
+  }
+  __device__ void put_a_sum(int row, float sum) const {
+    if (first_m_ + row < args_.s.k) args_.at.bias_grad[first_m_ + row] = sum;
+  }
+  __device__ void locate_rows() const {}
+  __device__ int offset(int row) const { return first_m_ + row < args_.s.k ? (first_m_ + row) * columns : -1; }
+
+ private:
+  using PanelA = RowsPanel<false, Tile::m, Tile::threads>;
+  using PanelB = RowsPanel<false, Tile::n, Tile::threads>;
+
+  /// Of a column of B's panel.
+  __device__ int tap_of(int column) const { return (first_n + column) / args_.s.c; }
+  /// Bytes from tap (1, 1) to its element.
+  __device__ int distance_of(int column) const {
+    const Subpixel& s = args_.s;
+    const int tap = tap_of(column);
+    return 4 * (((tap / 4 - 1) * s.w + tap % 4 - 1) * s.c + (first_n + column) % s.c);
+  }
+  /// The tap exists, and at this place it is inside the image.
+  __device__ bool inside(int tap) const {
+    const int h = 2 * p_ - 1 + tap / 4, w = 2 * q_ - 1 + tap % 4;
+    return tap < 16 && h >= 0 && h < args_.s.h && w >= 0 && w < args_.s.w;
+  }
+
+  __device__ void start_place() {
+    const Subpixel& s = args_.s;
+    const int row_a = (n_ + PanelA::row()) * s.p * s.q + p_ * s.q + q_;
+    const int row_b = ((n_ + PanelB::row()) * s.h + 2 * p_) * s.w + 2 * q_;
+    from_a_ = reinterpret_cast<const char*>(args_.at.y + std::int64_t(row_a) * s.k + first_m_ + PanelA::column());
+    from_b_ = reinterpret_cast<const char*>(args_.at.x + std::int64_t(row_b) * s.c);
+    inside_ = inside(tap_);
+  }
+
+  __device__ void fetch_edge(std::uint32_t stage, std::int64_t image_y, std::int64_t image_x) const {
+    const Subpixel& s = args_.s;
+    PanelA::fetch_edge(stage + to_a_, from_a_, PanelA::rows_apart * image_y, s.n - n_ - PanelA::row(),
+                       s.k - first_m_ - PanelA::column(), args_.vector_a);
+    const char* from = from_b_;
+    std::uint32_t to = stage + to_b_;
+#pragma unroll 1
+    for (int i = 0; i < PanelB::copies; ++i) {
+      const bool there = n_ + PanelB::row() + i * PanelB::rows_apart < s.n;
+      if (args_.vector_b) {
+        mma::copy_16(to, from + distance_, there && inside_);
+      } else {
+#pragma unroll 1
+        for (int e = 0; e < 4; ++e) {
+          const int column = PanelB::column() + e;
+          mma::copy_4(to + 4 * e, from + distance_of(column), there && inside(tap_of(column)));
+        }
+      }
+      from += PanelB::rows_apart * image_x;
+      to += 4 * PanelB::rows_apart * PanelB::row_floats;
+    }
+  }
+
+  const SubpixelArgs& args_;
+  int first_m_, first_q_, end_q_, p_, q_, n_;
+  int tap_, distance_;  // of the thread's columns of B, which with vectors have one tap
+  bool inside_;
+  bool whole_;  // all accesses are aligned, and no row or column of the tile is outside
+  const char *from_a_, *from_b_;
+  std::uint32_t to_a_, to_b_;
+};
+
+struct WeightLayers {
+  SubpixelArgs at[max_conv_group];
+  int first[max_conv_group];  // blocks
+  int count = 0;
+};
+
+// All layers of a network in one launch; each has its own tile, whose blocks have the same number of threads.
+constexpr int weight_threads = 128;
+
+template <bool bf16>
+__global__ void __launch_bounds__(weight_threads)
+    subpixel_mma_weight_kernel(const __grid_constant__ WeightLayers layers) {
+  int layer = 0;
+  while (layer + 1 < layers.count && static_cast<int>(blockIdx.x) >= layers.first[layer + 1]) ++layer;
+  const SubpixelArgs& args = layers.at[layer];
+  const int block = blockIdx.x - layers.first[layer], tile = block % args.s.tiles, part = block / args.s.tiles;
+  with_mma_tile(args.s.tile, [&]<class Tile>(Tile) {
+    static_assert(Tile::threads == weight_threads);
+    WeightOperands<Tile> operands(args, tile, part);
+    multiply_tile<Tile, WeightOperands<Tile>, bf16>(args, operands, tile, part);
+  });
+}
+
+}  // namespace
+
+void launch_subpixel_mma_weight(const CudaStream& stream, std::span<const SubpixelLayer> layers) {
+  WeightLayers all;
+  int blocks = 0, shared_bytes = 0;
+  for (const SubpixelLayer& layer : layers) {
+    all.first[all.count] = blocks;
+    all.at[all.count++] = {.s = layer.s,
+                           .at = layer.at,
+                           .finish = {},
+                           .vector_a = vectors(layer.s.k, layer.at.y),
+                           .vector_b = vectors(layer.s.c, layer.at.x),
+                           .vector_out = fours_aligned(layer.at.out)};
+    blocks += layer.s.tiles * layer.s.splits;
+    with_mma_tile(layer.s.tile, [&]<class Tile>(Tile) { shared_bytes = std::max(shared_bytes, Tile::shared_bytes); });
+  }
+  const auto kernel =
+      stream.precision == Precision::bf16 ? subpixel_mma_weight_kernel<true> : subpixel_mma_weight_kernel<false>;
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
+             "subpixel_mma_weight_kernel: shared memory");
+  kernel<<<blocks, weight_threads, shared_bytes, queue_of(stream)>>>(all);
+  check_launch("subpixel_mma_weight_kernel");
+}
+
+void plan_subpixel_mma_weight(const CudaStream& stream, Subpixel& s) {
+  const std::int64_t depth = std::int64_t(tiles(s.n, LargeMma::k)) * LargeMma::k * s.p * s.q;
+  choose_mma_tile(stream, 1, s.k, 16 * s.c, depth, s);
+}
+
+}  // namespace ganforge
