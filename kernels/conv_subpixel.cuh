@@ -84,18 +84,34 @@ __device__ inline float4 load_four(const float* from, int left, bool vector) {
   return v;
 }
 
-/// Writes the first `left` of four neighbouring sums to element `to` of the result, which is in `column`, and on.
-__device__ inline void finish_four(const SubpixelArgs& args, float4 sum, std::int64_t to, int column, int left) {
-  if (args.vector_out) {
-    __stwb(reinterpret_cast<float4*>(args.at.out + to), args.finish.four_at(sum, to, column));
-  } else {
-    const float sums[4] = {sum.x, sum.y, sum.z, sum.w};
-#pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      if (e < left) args.at.out[to + e] = args.finish.at(sums[e], to + e, column + e);
+/// Finishes and writes sums of four neighbouring columns, the first `left` of them.
+class ColumnsFinish {
+ public:
+  __device__ ColumnsFinish(const SubpixelArgs& args, int column, int left) : args_(args), left_(left) {
+    if (args.finish.bias) bias_ = load_four(args.finish.bias + column, left, args.vector_out);
+  }
+  /// To element `to` of the result and on.
+  __device__ void put(float4 sum, std::int64_t to) const {
+    if (left_ <= 0) return;
+    float4 mask = {};
+    if (args_.finish.mask) mask = load_four(args_.finish.mask + to, left_, args_.vector_out);
+    const float4 v = args_.finish(sum, bias_, mask);
+    float* const out = args_.at.out + to;
+    if (args_.vector_out) {
+      __stwb(reinterpret_cast<float4*>(out), v);
+    } else {
+      out[0] = v.x;
+      if (left_ > 1) out[1] = v.y;
+      if (left_ > 2) out[2] = v.z;
+      if (left_ > 3) out[3] = v.w;
     }
   }
-}
+
+ private:
+  const SubpixelArgs& args_;
+  int left_;
+  float4 bias_ = {};
+};
 
 /// The bits that any thread of the block has set.
 __device__ inline unsigned block_or(unsigned bits) {

@@ -153,9 +153,8 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
 #pragma unroll
     for (int j = 0; j < Tile::patch_n; j += 4) {
       const int column = operands.first_n + grouped<Tile::threads_n>(thread_n, j);
-      const int left = operands.columns - column;
-      if (left <= 0) continue;
-      finish_four(args, {c[i][j], c[i][j + 1], c[i][j + 2], c[i][j + 3]}, row + column, column, left);
+      ColumnsFinish(args, column, operands.columns - column)
+          .put({c[i][j], c[i][j + 1], c[i][j + 2], c[i][j + 3]}, row + column);
     }
   }
 }

@@ -187,8 +187,10 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   operands.locate_rows();
   __syncthreads();
 
-  constexpr int quads = Tile::n / 4, apart = Tile::m * Tile::n / 4;
-  const auto sum_of = [&](int row, int quad) {
+  // A thread has four columns of every `rows_apart`-th row.
+  constexpr int quads = Tile::n / 4, apart = Tile::m * quads, rows_apart = Tile::threads / quads;
+  const int quad = threadIdx.x % quads, first_row = threadIdx.x / quads;
+  const auto sum_of = [&](int row) {
     return *reinterpret_cast<const float4*>(shared + row * Tile::n + 4 * (quad ^ mma::turn<A, B>(row)));
   };
   const bool split = args.s.splits > 1;
@@ -196,9 +198,7 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   if (split) {
     float4* const to = const_cast<float4*>(all) + part * apart;
 #pragma unroll 4
-    for (int index = threadIdx.x; index < apart; index += Tile::threads) {
-      __stwb(to + index, sum_of(index / quads, index % quads));
-    }
+    for (int row = first_row; row < Tile::m; row += rows_apart) __stwb(to + row * quads + quad, sum_of(row));
     if (!last_part(args.at.tickets + tile, args.s.splits)) return;
     if (sum_a && threadIdx.x < Tile::m) {
       float sum = 0.0f;
@@ -208,22 +208,23 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
       operands.put_a_sum(threadIdx.x, sum);
     }
   }
+  const int column = operands.first_n + 4 * quad;
+  const ColumnsFinish finish(args, column, operands.columns - column);
 #pragma unroll 2
-  for (int index = threadIdx.x; index < apart; index += Tile::threads) {
-    const int row = index / quads, column = operands.first_n + index % quads * 4;
-    const int row_offset = operands.offset(row), left = operands.columns - column;
-    if (row_offset < 0 || left <= 0) continue;
+  for (int row = first_row; row < Tile::m; row += rows_apart) {
+    const int offset = operands.offset(row);
+    if (offset < 0) continue;
     float4 sum;
     if (split) {
-      sum = __ldcg(all + index);
+      sum = __ldcg(all + row * quads + quad);
       for (int i = 1; i < args.s.splits; ++i) {
-        const float4 v = __ldcg(all + i * apart + index);
+        const float4 v = __ldcg(all + i * apart + row * quads + quad);
         sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
       }
     } else {
-      sum = sum_of(row, index % quads);
+      sum = sum_of(row);
     }
-    finish_four(args, sum, std::int64_t(row_offset) + column, column, left);
+    finish.put(sum, std::int64_t(offset) + column);
   }
 }
 

@@ -28,33 +28,51 @@ class WeightOperands {
     const int steps = (end_p - first_p) * row, begin = steps * part / s.splits;
     left = steps * (part + 1) / s.splits - begin;
     tap_ = tap_of(PanelB::column());
-    distance_ = distance_of(PanelB::column());
-    whole_ = args.vector_a && args.vector_b && first_m_ + Tile::m <= s.k && first_n + Tile::n <= columns;
-    to_a_ = PanelA::place();
-    to_b_ = PanelB::place() + 4 * Tile::m * Tile::k;
+    const bool whole = args.vector_a && args.vector_b && first_m_ + Tile::m <= s.k && first_n + Tile::n <= columns;
+    images_ = s.n;
+    last_whole_ = static_cast<int>(mma::kept(whole ? s.n - Tile::k : -1));
+    place_a_ = mma::kept(PanelA::place());
+    place_b_ = mma::kept(PanelB::place() + 4 * Tile::m * Tile::k);
+    image_y_ = 4 * std::int64_t(s.p) * s.q * s.k;
+    image_x_ = 4 * std::int64_t(s.h) * s.w * s.c;
+    to_next_a_ = 4 * s.k - (chunks - 1) * Tile::k * image_y_;
+    to_next_b_ = 8 * s.c - (chunks - 1) * Tile::k * image_x_;
     if (left == 0) return;
     p_ = first_p + begin / row;
     q_ = first_q_ + begin % row / chunks;
     n_ = begin % chunks * Tile::k;
-    start_place();
+    from_a_ = reinterpret_cast<const char*>(args.at.y + (p_ * s.q + q_) * s.k + first_m_ + PanelA::column()) +
+              (n_ + PanelA::row()) * image_y_;
+    from_b_ = reinterpret_cast<const char*>(args.at.x + (2 * p_ * s.w + 2 * q_) * s.c) +
+              (n_ + PanelB::row()) * image_x_ + distance_of(PanelB::column());
+    inside_ = inside(tap_);
   }
 
   __device__ void fetch(std::uint32_t stage) {
-    const Subpixel& s = args_.s;
-    const std::int64_t image_y = 4 * std::int64_t(s.p) * s.q * s.k, image_x = 4 * std::int64_t(s.h) * s.w * s.c;
-    if (whole_ && n_ + Tile::k <= s.n) {
-      PanelA::fetch(stage + to_a_, from_a_, PanelA::rows_apart * image_y);
-      PanelB::fetch(stage + to_b_, from_b_ + distance_, PanelB::rows_apart * image_x, inside_);
+    if (n_ <= last_whole_) {
+      PanelA::fetch(stage + place_a_, from_a_, PanelA::rows_apart * image_y_);
+      PanelB::fetch(stage + place_b_, from_b_, PanelB::rows_apart * image_x_, inside_);
     } else {
-      fetch_edge(stage, image_y, image_x);
+      fetch_edge(stage);
     }
-    from_a_ += Tile::k * image_y;
-    from_b_ += Tile::k * image_x;
     n_ += Tile::k;
-    if (n_ < s.n) return;
+    if (n_ < images_) {
+      from_a_ += Tile::k * image_y_;
+      from_b_ += Tile::k * image_x_;
+      return;
+    }
     n_ = 0;
-    if (++q_ == end_q_) q_ = first_q_, ++p_;
-    start_place();
+    from_a_ += to_next_a_;
+    from_b_ += to_next_b_;
+    if (++q_ == end_q_) {
+      const Subpixel& s = args_.s;
+      const int row = end_q_ - first_q_;
+      from_a_ += 4 * (s.q - row) * s.k;
+      from_b_ += 8 * (s.w - row) * s.c;
+      q_ = first_q_;
+      ++p_;
+    }
+    inside_ = inside(tap_);
   }
 
   __device__ bool sum_a() const {
@@ -84,45 +102,38 @@ class WeightOperands {
     return tap < 16 && h >= 0 && h < args_.s.h && w >= 0 && w < args_.s.w;
   }
 
-  __device__ void start_place() {
+  __device__ void fetch_edge(std::uint32_t stage) const {
     const Subpixel& s = args_.s;
-    const int row_a = (n_ + PanelA::row()) * s.p * s.q + p_ * s.q + q_;
-    const int row_b = ((n_ + PanelB::row()) * s.h + 2 * p_) * s.w + 2 * q_;
-    from_a_ = reinterpret_cast<const char*>(args_.at.y + std::int64_t(row_a) * s.k + first_m_ + PanelA::column());
-    from_b_ = reinterpret_cast<const char*>(args_.at.x + std::int64_t(row_b) * s.c);
-    inside_ = inside(tap_);
-  }
-
-  __device__ void fetch_edge(std::uint32_t stage, std::int64_t image_y, std::int64_t image_x) const {
-    const Subpixel& s = args_.s;
-    PanelA::fetch_edge(stage + to_a_, from_a_, PanelA::rows_apart * image_y, s.n - n_ - PanelA::row(),
+    PanelA::fetch_edge(stage + place_a_, from_a_, PanelA::rows_apart * image_y_, s.n - n_ - PanelA::row(),
                        s.k - first_m_ - PanelA::column(), args_.vector_a);
     const char* from = from_b_;
-    std::uint32_t to = stage + to_b_;
+    std::uint32_t to = stage + place_b_;
 #pragma unroll 1
     for (int i = 0; i < PanelB::copies; ++i) {
       const bool there = n_ + PanelB::row() + i * PanelB::rows_apart < s.n;
       if (args_.vector_b) {
-        mma::copy_16(to, from + distance_, there && inside_);
+        mma::copy_16(to, from, there && inside_);
       } else {
+        const char* const pixel = from - distance_of(PanelB::column());
 #pragma unroll 1
         for (int e = 0; e < 4; ++e) {
           const int column = PanelB::column() + e;
-          mma::copy_4(to + 4 * e, from + distance_of(column), there && inside(tap_of(column)));
+          mma::copy_4(to + 4 * e, pixel + distance_of(column), there && inside(tap_of(column)));
         }
       }
-      from += PanelB::rows_apart * image_x;
+      from += PanelB::rows_apart * image_x_;
       to += 4 * PanelB::rows_apart * PanelB::row_floats;
     }
   }
 
   const SubpixelArgs& args_;
   int first_m_, first_q_, end_q_, p_, q_, n_;
-  int tap_, distance_;  // of the thread's columns of B, which with vectors have one tap
+  int images_, last_whole_;  // the last image from which a whole step can be read fast
+  int tap_;                  // of the thread's columns of B, which with vectors have one
   bool inside_;
-  bool whole_;  // all accesses are aligned, and no row or column of the tile is outside
+  std::int64_t image_y_, image_x_, to_next_a_, to_next_b_;  // bytes
   const char *from_a_, *from_b_;
-  std::uint32_t to_a_, to_b_;
+  std::uint32_t place_a_, place_b_;
 };
 
 struct WeightLayers {

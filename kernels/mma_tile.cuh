@@ -28,7 +28,10 @@ struct FragmentsA {
       lane_swizzle = 16 * ((lane / 16) ^ (lane % 8) ^ (2 * first_step));
     } else {
       lane_address = 4 * (outer * (8 * first_step + t) + first_row) + 16 * (g ^ (2 * t));
+      lane_swizzle = 0;
     }
+    lane_address = kept(lane_address);
+    lane_swizzle = kept(lane_swizzle);
   }
   /// `panel` is the address of the lane's part (lane_address) in this stage.
   template <int step>
@@ -67,7 +70,10 @@ struct FragmentsB {
       lane_swizzle = 16 * ((lane / 8 % 2) ^ (lane % 8) ^ (2 * first_step));
     } else {
       lane_address = 4 * (outer * (8 * first_step + t) + first_row) + 16 * (g ^ (2 * t));
+      lane_swizzle = 0;
     }
+    lane_address = kept(lane_address);
+    lane_swizzle = kept(lane_swizzle);
   }
   template <int step>
   __device__ void load(std::uint32_t panel) {
