@@ -6,8 +6,22 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 
 namespace ganforge {
+namespace {
+
+template <void (*launch)(const CudaStream&, std::span<const SubpixelLayer>)>
+void run_group(const CudaStream& stream, std::span<const ConvGroupMember> members) {
+  SubpixelLayer layers[max_conv_group];
+  std::size_t count = 0;
+  for (const ConvGroupMember& member : members) {
+    layers[count++] = {*static_cast<const Subpixel*>(member.group), member.args};
+  }
+  launch(stream, {layers, count});
+}
+
+}  // namespace
 
 ConvPlan<CudaStream> plan_conv_subpixel(const CudaStream& device, ConvDirection direction, const ConvShape& c,
                                         const ConvEpilogue& epilogue) {
@@ -22,27 +36,30 @@ ConvPlan<CudaStream> plan_conv_subpixel(const CudaStream& device, ConvDirection 
   ConvPlan<CudaStream> plan;
   plan.algorithm = "sub-pixel";
   const bool weight = direction == ConvDirection::weight, few = std::min(c.c, c.k) <= 4;
-  if (device.precision != Precision::fp32 && mma::supported(device) && !few) {
-    if (weight) {
-      plan_subpixel_mma_weight(device, s);
-    } else {
-      plan_subpixel_mma(device, direction, s);
-    }
-    plan.workspace = subpixel_mma_workspace(s, weight);
-    plan.tickets = s.splits > 1 ? s.tiles : 0;
+  const bool tensor_cores = device.precision != Precision::fp32 && mma::supported(device) && !(few && !weight);
+  if (tensor_cores) {
+    plan_subpixel_mma(device, direction, s);
+    plan.workspace = subpixel_mma_workspace(s, direction);
+  } else if (weight) {
+    plan_subpixel_weight(device, s);
+    plan.workspace = subpixel_weight_workspace(s);
+  }
+  plan.tickets = s.splits > 1 ? s.tiles : 0;
+  if (weight) {
+    plan.group = std::make_shared<const Subpixel>(s);
+    plan.run_group = tensor_cores ? run_group<launch_subpixel_mma_weight> : run_group<launch_subpixel_weight>;
+    plan.run = [group = plan.group, run = plan.run_group](const CudaStream& stream, const ConvArgs& a) {
+      const ConvGroupMember member{group.get(), a};
+      run(stream, {&member, 1});
+    };
+  } else if (tensor_cores) {
     plan.run = [=](const CudaStream& stream, const ConvArgs& a) {
-      if (!weight) return launch_subpixel_mma(stream, direction, s, epilogue, a);
-      const SubpixelLayer layer{s, a};
-      launch_subpixel_mma_weight(stream, {&layer, 1});
+      launch_subpixel_mma(stream, direction, s, epilogue, a);
     };
   } else if (direction == ConvDirection::forward) {
     plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_forward(stream, s, epilogue, a); };
-  } else if (direction == ConvDirection::input) {
-    plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_input(stream, s, epilogue, a); };
   } else {
-    split_subpixel_weight(device, s);
-    if (s.splits > 1) plan.workspace = sizeof(float) * s.splits * c.w_size();
-    plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_weight(stream, s, a); };
+    plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_input(stream, s, epilogue, a); };
   }
   return plan;
 }

@@ -29,31 +29,29 @@ namespace ganforge {
 /// A prepared convolution; sizes of all tensors fit into int.
 struct Subpixel {
   int n, h, w, c, k, p, q;
-  int splits = 1, split_positions = 0;  // parts of the sums; FFMA, weight: over so many positions each
-  int tile = 0, tiles = 0;              // tensor cores: which kind, and how many
+  int tile = 0, tiles = 0, splits = 1;  // which kind of tile, how many, and parts of their sums
 
   int positions() const { return n * p * q; }
 };
 
-// Exact float32, in the files of their names. One launch each; `weight` has a second one, which adds the splits, if
-// there are any.
-void launch_subpixel_forward(const CudaStream&, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
-void launch_subpixel_input(const CudaStream&, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
-void launch_subpixel_weight(const CudaStream&, const Subpixel&, const ConvArgs&);
-/// Fills in the splits: enough blocks for the card, each with a sum worth its start.
-void split_subpixel_weight(const CudaStream&, Subpixel&);
-
-// Tensor cores (conv_subpixel_mma.cuh), one launch each. The plan fills in tile, tiles and splits; with those the sums
-// of all parts take subpixel_mma_workspace() bytes (`bias_grad`: with the bias's gradient), and tickets are one per
-// tile.
-void plan_subpixel_mma(const CudaStream&, ConvDirection, Subpixel&);
-std::size_t subpixel_mma_workspace(const Subpixel&, bool bias_grad);
-void launch_subpixel_mma(const CudaStream&, ConvDirection, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
+/// A weight gradient of a group.
 struct SubpixelLayer {
   Subpixel s;
   ConvArgs at;
 };
-void plan_subpixel_mma_weight(const CudaStream&, Subpixel&);
+
+// Exact float32, in the files of their names, and tensor cores (conv_subpixel_mma.cuh); one launch each. The plans fill
+// in tile, tiles and splits. The sums of all parts take so many bytes of workspace, with those for the gradient of the
+// bias (weight), and where there are splits tickets are one per tile.
+void launch_subpixel_forward(const CudaStream&, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
+void launch_subpixel_input(const CudaStream&, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
+void plan_subpixel_weight(const CudaStream&, Subpixel&);
+std::size_t subpixel_weight_workspace(const Subpixel&);
+void launch_subpixel_weight(const CudaStream&, std::span<const SubpixelLayer>);
+
+void plan_subpixel_mma(const CudaStream&, ConvDirection, Subpixel&);
+std::size_t subpixel_mma_workspace(const Subpixel&, ConvDirection);
+void launch_subpixel_mma(const CudaStream&, ConvDirection, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
 void launch_subpixel_mma_weight(const CudaStream&, std::span<const SubpixelLayer>);
 
 namespace {
@@ -123,6 +121,45 @@ __device__ inline unsigned block_or(unsigned bits) {
   return all;
 }
 
+/// Where the parts of a tile's sums lie in the workspace: [splits, m · n] …
+template <class Tile>
+__device__ float4* parts_of(const SubpixelArgs& args, int tile) {
+  return static_cast<float4*>(args.at.workspace) + std::int64_t(tile) * args.s.splits * (Tile::m * Tile::n / 4);
+}
+/// … and, behind those of all tiles, those of A's columns, [splits, m].
+template <class Tile>
+__device__ float* parts_of_a(const SubpixelArgs& args, int tile) {
+  const std::int64_t sums = std::int64_t(args.s.tiles) * args.s.splits * (Tile::m * Tile::n);
+  return static_cast<float*>(args.at.workspace) + sums + tile * args.s.splits * Tile::m;
+}
+template <class Tile>
+std::size_t parts_bytes(const Subpixel& s, bool of_a) {
+  if (s.splits == 1) return 0;
+  return sizeof(float) * s.splits * s.tiles * (Tile::m * Tile::n + (of_a ? Tile::m : 0));
+}
+
+/// part(0) + part(1) + …
+template <class Part>
+__device__ float4 sum_of_parts(int parts, const Part& part) {
+  float4 sum = part(0);
+  for (int i = 1; i < parts; ++i) {
+    const float4 v = part(i);
+    sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+  }
+  return sum;
+}
+
+/// The last of `parts` blocks to come here, which sees what the others wrote. Leaves the ticket at zero.
+__device__ inline bool last_part(unsigned* ticket, int parts) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicInc(ticket, parts - 1) == static_cast<unsigned>(parts - 1);
+  __syncthreads();
+  __threadfence();
+  return last;
+}
+
 inline bool vectors(std::int64_t columns, const float* array) {
   return columns % 4 == 0 && fours_aligned(array);
 }
@@ -134,6 +171,34 @@ template <class Tile>
 std::int64_t tiles_of(std::int64_t rows, std::int64_t columns) {
   return std::int64_t(tiles(rows, Tile::m)) * tiles(columns, Tile::n);
 }
+
+/// The weight gradients of one launch.
+struct SubpixelLayers {
+  SubpixelArgs at[max_conv_group];
+  int first[max_conv_group];  // blocks
+  int count = 0, blocks = 0;
+
+  explicit SubpixelLayers(std::span<const SubpixelLayer> layers) {
+    for (const SubpixelLayer& layer : layers) {
+      first[count] = blocks;
+      at[count++] = {.s = layer.s,
+                     .at = layer.at,
+                     .finish = {},
+                     .vector_a = vectors(layer.s.k, layer.at.y),
+                     .vector_b = vectors(layer.s.c, layer.at.x),
+                     .vector_out = fours_aligned(layer.at.out)};
+      blocks += layer.s.tiles * layer.s.splits;
+    }
+  }
+  /// Calls f(its arguments, tile, part) of the block's layer.
+  template <class F>
+  __device__ void of_block(const F& f) const {
+    int layer = 0;
+    while (layer + 1 < count && static_cast<int>(blockIdx.x) >= first[layer + 1]) ++layer;
+    const int block = blockIdx.x - first[layer];
+    f(at[layer], block % at[layer].s.tiles, block / at[layer].s.tiles);
+  }
+};
 
 }  // namespace
 }  // namespace ganforge

@@ -7,6 +7,7 @@ namespace {
 /// The rows of a tile: positions of y.
 template <class Tile>
 struct ForwardRows {
+  static constexpr bool splits = false;
   const SubpixelArgs& args;
   int columns, first_m, first_n;
 

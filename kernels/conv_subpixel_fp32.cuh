@@ -102,17 +102,18 @@ __device__ int column_of(int row) {
 // barrier per step. Four steps of k of an 8 × 8 patch are 16 loads of 16 bytes, without bank conflicts, for 256 FFMA.
 // Operands::first and next walk over the steps of k, fetch reads one into the panels a and b, and offset says where a
 // row of the tile goes (negative: nowhere).
+//
+// Operands::splits: blocks may share a tile's steps. Each then leaves its sums in the workspace, every thread those of
+// its patch, and the last block to finish adds all of them, in the order of the parts. In blocks where sum_a() is true
+// A's columns, which lie across k, are summed too.
 template <class Tile, class Operands>
-__global__ void __launch_bounds__(Tile::threads, Tile::blocks)
-    subpixel_kernel(const __grid_constant__ SubpixelArgs args) {
+__device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int tile, int part, float* shared) {
   using A = typename Operands::A;
   using B = typename Operands::B;
   constexpr int buffer = A::floats + B::floats;
-  __shared__ __align__(16) float shared[2 * buffer];
   const int thread_m = Tile::thread_m(), thread_n = Tile::thread_n();
 
-  Operands operands(args);
-  float c[Tile::patch_m][Tile::patch_n] = {};
+  float c[Tile::patch_m][Tile::patch_n] = {}, a_sum = 0.0f;
   bool more = operands.first();
   if (more) {
     operands.fetch();
@@ -124,6 +125,12 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
   while (more) {
     more = operands.next();
     if (more) operands.fetch();
+    if constexpr (Operands::splits) {
+      if (operands.sum_a() && threadIdx.x < Tile::m) {
+#pragma unroll 4
+        for (int k = 0; k < Tile::k; ++k) a_sum += shared[now + k * A::row + threadIdx.x];
+      }
+    }
 #pragma unroll 1  // more would need registers for the loads of the next steps
     for (int k = 0; k < Tile::k; k += 4) {
       float a[4][Tile::patch_m], b[4][Tile::patch_n];
@@ -146,6 +153,39 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
     __syncthreads();
   }
 
+  if constexpr (Operands::splits) {
+    constexpr int fours = Tile::patch_n / 4;
+    const int splits = args.s.splits;
+    const bool sum_a = operands.sum_a() && threadIdx.x < Tile::m;
+    float* const a_sums = parts_of_a<Tile>(args, tile) + threadIdx.x;
+    if (splits > 1) {
+      float4* const all = parts_of<Tile>(args, tile) + threadIdx.x;
+      const auto at = [&](int which, int i, int j) {
+        return all + (which * Tile::patch_m * fours + i * fours + j / 4) * Tile::threads;
+      };
+#pragma unroll
+      for (int i = 0; i < Tile::patch_m; ++i) {
+#pragma unroll
+        for (int j = 0; j < Tile::patch_n; j += 4) {
+          __stwb(at(part, i, j), float4{c[i][j], c[i][j + 1], c[i][j + 2], c[i][j + 3]});
+        }
+      }
+      if (sum_a) a_sums[part * Tile::m] = a_sum;
+      if (!last_part(args.at.tickets + tile, splits)) return;
+#pragma unroll
+      for (int i = 0; i < Tile::patch_m; ++i) {
+#pragma unroll
+        for (int j = 0; j < Tile::patch_n; j += 4) {
+          const float4 sum = sum_of_parts(splits, [&](int which) { return __ldcg(at(which, i, j)); });
+          c[i][j] = sum.x, c[i][j + 1] = sum.y, c[i][j + 2] = sum.z, c[i][j + 3] = sum.w;
+        }
+      }
+      a_sum = 0.0f;
+      for (int i = 0; sum_a && i < splits; ++i) a_sum += __ldcg(a_sums + i * Tile::m);
+    }
+    if (sum_a) operands.put_a_sum(threadIdx.x, a_sum);
+  }
+
 #pragma unroll
   for (int i = 0; i < Tile::patch_m; ++i) {
     const std::int64_t row = operands.offset(patch_row<A, Tile::threads_m>(thread_m, i));
@@ -157,6 +197,18 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
           .put({c[i][j], c[i][j + 1], c[i][j + 2], c[i][j + 3]}, row + column);
     }
   }
+}
+
+/// Floats of the operands' two buffers.
+template <class Operands>
+constexpr int buffers = 2 * (Operands::A::floats + Operands::B::floats);
+
+template <class Tile, class Operands>
+__global__ void __launch_bounds__(Tile::threads, Tile::blocks)
+    subpixel_kernel(const __grid_constant__ SubpixelArgs args) {
+  __shared__ __align__(16) float shared[buffers<Operands>];
+  Operands operands(args);
+  multiply_tile<Tile>(args, operands, 0, 0, shared);
 }
 
 /// Calls f with the tile of least cost, of equal ones the larger: it reads less. cost(tile) is that of the whole grid.

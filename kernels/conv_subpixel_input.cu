@@ -8,6 +8,7 @@ namespace {
 /// The phases of a tile are neighbours in the grid: they read the same rows of y.
 template <class Tile>
 struct Input {
+  static constexpr bool splits = false;
   using A = AlongPanel<Tile::m>;
   using B = AcrossPanel<Tile::n>;
   const SubpixelArgs& args;

@@ -58,7 +58,7 @@ inline void choose_mma_tile(const CudaStream& stream, std::int64_t times, std::i
   for (int tile = 0; tile < mma_tiles; ++tile) {
     with_mma_tile(tile, [&]<class Tile>(Tile) {
       const std::int64_t steps = tiles(depth, Tile::k), blocks = times * tiles_of<Tile>(rows, columns);
-      const std::int64_t most = std::max<std::int64_t>(1, std::min<std::int64_t>(steps / 8, 16));
+      const std::int64_t most = std::max<std::int64_t>(1, std::min<std::int64_t>(steps / 8, 64));
       for (std::int64_t splits = 1; splits <= most; ++splits) {
         const std::int64_t waves = tiles(blocks * splits, stream.multiprocessors);
         const std::int64_t merge = splits == 1 ? 0 : 2000 + (splits + 1) * Tile::m * Tile::n / 16;
@@ -114,17 +114,6 @@ class RowsPanel {
   }
 };
 
-/// The last of `parts` blocks to come here, which sees what the others wrote. Leaves the ticket at zero.
-__device__ inline bool last_part(unsigned* ticket, int parts) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) last = atomicInc(ticket, parts - 1) == static_cast<unsigned>(parts - 1);
-  __syncthreads();
-  __threadfence();
-  return last;
-}
-
 // Operands (of the direction) walk over the steps of k of their part: `left` of them, fetch() starts the copies of the
 // next. offset(row) says where a row of the tile goes (negative: nowhere). In blocks where sum_a() is true A's columns,
 // which lie across k, are summed too.
@@ -149,7 +138,6 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   A a(warp_m, 0);
   B b(warp_n, 0);
   mma::Multiplier<bf16, A, B> multiplier;
-  const bool sum_a = operands.sum_a();
   int now = 0, next = Tile::stages - 1;
   for (int left = operands.left; left > 0; --left) {
     mma::wait_copies<Tile::stages - 2>();
@@ -157,7 +145,7 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
     fetch(next);
     const std::uint32_t stage = base + 4 * now * Tile::panels;
     const std::uint32_t from_a = stage + a.lane_address, from_b = stage + 4 * Tile::m * Tile::k + b.lane_address;
-    if (sum_a && threadIdx.x < Tile::m) {
+    if (operands.sum_a() && threadIdx.x < Tile::m) {
       const float* const panel = shared + now * Tile::panels;
 #pragma unroll 4
       for (int row = 0; row < Tile::k; ++row) {
@@ -175,15 +163,10 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   mma::wait_copies<0>();
   __syncthreads();
   mma::put_sums<Tile::n, A, B>(shared, warp_m, warp_n, c);
-  float* const parts = static_cast<float*>(args.at.workspace);
-  float* const bias_parts = parts + std::int64_t(args.s.splits) * args.s.tiles * Tile::m * Tile::n;
-  if (sum_a && threadIdx.x < Tile::m) {
-    if (args.s.splits == 1) {
-      operands.put_a_sum(threadIdx.x, a_sum);
-    } else {
-      bias_parts[(tile * args.s.splits + part) * Tile::m + threadIdx.x] = a_sum;
-    }
-  }
+  const bool sum_a = operands.sum_a() && threadIdx.x<Tile::m, split = args.s.splits> 1;
+  float* const a_sums = parts_of_a<Tile>(args, tile) + threadIdx.x;
+  if (sum_a && split) a_sums[part * Tile::m] = a_sum;
+  if (sum_a && !split) operands.put_a_sum(threadIdx.x, a_sum);
   operands.locate_rows();
   __syncthreads();
 
@@ -193,18 +176,16 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   const auto sum_of = [&](int row) {
     return *reinterpret_cast<const float4*>(shared + row * Tile::n + 4 * (quad ^ mma::turn<A, B>(row)));
   };
-  const bool split = args.s.splits > 1;
-  const float4* const all = reinterpret_cast<const float4*>(parts) + std::int64_t(tile) * args.s.splits * apart;
+  float4* const all = parts_of<Tile>(args, tile) + quad;
   if (split) {
-    float4* const to = const_cast<float4*>(all) + part * apart;
 #pragma unroll 4
-    for (int row = first_row; row < Tile::m; row += rows_apart) __stwb(to + row * quads + quad, sum_of(row));
+    for (int row = first_row; row < Tile::m; row += rows_apart) {
+      __stwb(all + part * apart + row * quads, sum_of(row));
+    }
     if (!last_part(args.at.tickets + tile, args.s.splits)) return;
-    if (sum_a && threadIdx.x < Tile::m) {
+    if (sum_a) {
       float sum = 0.0f;
-      for (int i = 0; i < args.s.splits; ++i) {
-        sum += __ldcg(bias_parts + (tile * args.s.splits + i) * Tile::m + threadIdx.x);
-      }
+      for (int i = 0; i < args.s.splits; ++i) sum += __ldcg(a_sums + i * Tile::m);
       operands.put_a_sum(threadIdx.x, sum);
     }
   }
@@ -214,16 +195,8 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   for (int row = first_row; row < Tile::m; row += rows_apart) {
     const int offset = operands.offset(row);
     if (offset < 0) continue;
-    float4 sum;
-    if (split) {
-      sum = __ldcg(all + row * quads + quad);
-      for (int i = 1; i < args.s.splits; ++i) {
-        const float4 v = __ldcg(all + i * apart + row * quads + quad);
-        sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
-      }
-    } else {
-      sum = sum_of(row);
-    }
+    const float4 sum =
+        split ? sum_of_parts(args.s.splits, [&](int i) { return __ldcg(all + i * apart + row * quads); }) : sum_of(row);
     finish.put(sum, std::int64_t(offset) + column);
   }
 }

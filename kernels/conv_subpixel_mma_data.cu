@@ -207,16 +207,16 @@ void launch_subpixel_mma(const CudaStream& stream, ConvDirection direction, cons
   launch<false>(stream, args);
 }
 
-std::size_t subpixel_mma_workspace(const Subpixel& s, bool bias_grad) {
-  if (s.splits == 1) return 0;
-  const std::size_t floats =
-      with_mma_tile(s.tile, [&]<class Tile>(Tile) { return Tile::m * Tile::n + (bias_grad ? Tile::m : 0); });
-  return sizeof(float) * s.splits * s.tiles * floats;
+std::size_t subpixel_mma_workspace(const Subpixel& s, ConvDirection direction) {
+  return with_mma_tile(s.tile,
+                       [&]<class Tile>(Tile) { return parts_bytes<Tile>(s, direction == ConvDirection::weight); });
 }
 
 void plan_subpixel_mma(const CudaStream& stream, ConvDirection direction, Subpixel& s) {
+  if (direction == ConvDirection::forward) return choose_mma_tile(stream, 1, s.positions(), s.k, 16 * s.c, s);
   if (direction == ConvDirection::input) return choose_mma_tile(stream, 4, s.positions(), s.c, 4 * s.k, s);
-  choose_mma_tile(stream, 1, s.positions(), s.k, 16 * s.c, s);
+  const std::int64_t images = std::int64_t(tiles(s.n, LargeMma::k)) * LargeMma::k;  // of whole steps
+  choose_mma_tile(stream, 1, s.k, 16 * s.c, images * s.p * s.q, s);
 }
 
 }  // namespace ganforge

@@ -27,7 +27,6 @@ class WeightOperands {
     const int chunks = (s.n + Tile::k - 1) / Tile::k, row = (end_q_ - first_q_) * chunks;
     const int steps = (end_p - first_p) * row, begin = steps * part / s.splits;
     left = steps * (part + 1) / s.splits - begin;
-    tap_ = tap_of(PanelB::column());
     const bool whole = args.vector_a && args.vector_b && first_m_ + Tile::m <= s.k && first_n + Tile::n <= columns;
     images_ = s.n;
     last_whole_ = static_cast<int>(mma::kept(whole ? s.n - Tile::k : -1));
@@ -38,20 +37,23 @@ class WeightOperands {
     to_next_a_ = 4 * s.k - (chunks - 1) * Tile::k * image_y_;
     to_next_b_ = 8 * s.c - (chunks - 1) * Tile::k * image_x_;
     if (left == 0) return;
+    // Columns of one r are neighbours in x, too.
+    const int column = first_n + PanelB::column(), r = column / (4 * s.c);
+    const int first_column = 4 * (((r - 1) * s.w - 1) * s.c + column % (4 * s.c));
     p_ = first_p + begin / row;
     q_ = first_q_ + begin % row / chunks;
     n_ = begin % chunks * Tile::k;
     from_a_ = reinterpret_cast<const char*>(args.at.y + (p_ * s.q + q_) * s.k + first_m_ + PanelA::column()) +
               (n_ + PanelA::row()) * image_y_;
     from_b_ = reinterpret_cast<const char*>(args.at.x + (2 * p_ * s.w + 2 * q_) * s.c) +
-              (n_ + PanelB::row()) * image_x_ + distance_of(PanelB::column());
-    inside_ = inside(tap_);
+              (n_ + PanelB::row()) * image_x_ + first_column;
+    inside_ = inside();
   }
 
   __device__ void fetch(std::uint32_t stage) {
     if (n_ <= last_whole_) {
       PanelA::fetch(stage + place_a_, from_a_, PanelA::rows_apart * image_y_);
-      PanelB::fetch(stage + place_b_, from_b_, PanelB::rows_apart * image_x_, inside_);
+      PanelB::fetch(stage + place_b_, from_b_, PanelB::rows_apart * image_x_, inside_ & 1);
     } else {
       fetch_edge(stage);
     }
@@ -72,7 +74,7 @@ class WeightOperands {
       q_ = first_q_;
       ++p_;
     }
-    inside_ = inside(tap_);
+    inside_ = inside();
   }
 
   __device__ bool sum_a() const {
@@ -88,18 +90,17 @@ class WeightOperands {
   using PanelA = RowsPanel<false, Tile::m, Tile::threads>;
   using PanelB = RowsPanel<false, Tile::n, Tile::threads>;
 
-  /// Of a column of B's panel.
-  __device__ int tap_of(int column) const { return (first_n + column) / args_.s.c; }
-  /// Bytes from tap (1, 1) to its element.
-  __device__ int distance_of(int column) const {
+  /// Which of the thread's four columns have a tap that exists and at this place is inside the image, as bits. With
+  /// vectors they have one tap, and one bit is enough.
+  __device__ unsigned inside() const {
     const Subpixel& s = args_.s;
-    const int tap = tap_of(column);
-    return 4 * (((tap / 4 - 1) * s.w + tap % 4 - 1) * s.c + (first_n + column) % s.c);
-  }
-  /// The tap exists, and at this place it is inside the image.
-  __device__ bool inside(int tap) const {
-    const int h = 2 * p_ - 1 + tap / 4, w = 2 * q_ - 1 + tap % 4;
-    return tap < 16 && h >= 0 && h < args_.s.h && w >= 0 && w < args_.s.w;
+    const int column = first_n + PanelB::column(), h = 2 * p_ - 1 + column / (4 * s.c);
+    if (column >= columns || h < 0 || h >= s.h) return 0;
+    const auto bit = [&](int e) {
+      const int w = 2 * q_ - 1 + (column + e) / s.c % 4;
+      return w >= 0 && w < s.w ? 1u << e : 0u;
+    };
+    return args_.vector_b ? bit(0) : bit(0) | bit(1) | bit(2) | bit(3);
   }
 
   __device__ void fetch_edge(std::uint32_t stage) const {
@@ -112,14 +113,10 @@ class WeightOperands {
     for (int i = 0; i < PanelB::copies; ++i) {
       const bool there = n_ + PanelB::row() + i * PanelB::rows_apart < s.n;
       if (args_.vector_b) {
-        mma::copy_16(to, from, there && inside_);
+        mma::copy_16(to, from, there && inside_ & 1);
       } else {
-        const char* const pixel = from - distance_of(PanelB::column());
-#pragma unroll 1
-        for (int e = 0; e < 4; ++e) {
-          const int column = PanelB::column() + e;
-          mma::copy_4(to + 4 * e, pixel + distance_of(column), there && inside(tap_of(column)));
-        }
+#pragma unroll
+        for (int e = 0; e < 4; ++e) mma::copy_4(to + 4 * e, from + 4 * e, there && inside_ >> e & 1);
       }
       from += PanelB::rows_apart * image_x_;
       to += 4 * PanelB::rows_apart * PanelB::row_floats;
@@ -129,63 +126,41 @@ class WeightOperands {
   const SubpixelArgs& args_;
   int first_m_, first_q_, end_q_, p_, q_, n_;
   int images_, last_whole_;  // the last image from which a whole step can be read fast
-  int tap_;                  // of the thread's columns of B, which with vectors have one
-  bool inside_;
+  unsigned inside_;
   std::int64_t image_y_, image_x_, to_next_a_, to_next_b_;  // bytes
   const char *from_a_, *from_b_;
   std::uint32_t place_a_, place_b_;
 };
 
-struct WeightLayers {
-  SubpixelArgs at[max_conv_group];
-  int first[max_conv_group];  // blocks
-  int count = 0;
-};
-
-// All layers of a network in one launch; each has its own tile, whose blocks have the same number of threads.
 constexpr int weight_threads = 128;
 
+/// All layers of a network in one launch; each has its own kind of tile, whose blocks have the same number of threads.
 template <bool bf16>
 __global__ void __launch_bounds__(weight_threads)
-    subpixel_mma_weight_kernel(const __grid_constant__ WeightLayers layers) {
-  int layer = 0;
-  while (layer + 1 < layers.count && static_cast<int>(blockIdx.x) >= layers.first[layer + 1]) ++layer;
-  const SubpixelArgs& args = layers.at[layer];
-  const int block = blockIdx.x - layers.first[layer], tile = block % args.s.tiles, part = block / args.s.tiles;
-  with_mma_tile(args.s.tile, [&]<class Tile>(Tile) {
-    static_assert(Tile::threads == weight_threads);
-    WeightOperands<Tile> operands(args, tile, part);
-    multiply_tile<Tile, WeightOperands<Tile>, bf16>(args, operands, tile, part);
+    subpixel_mma_weight_kernel(const __grid_constant__ SubpixelLayers layers) {
+  layers.of_block([](const SubpixelArgs& args, int tile, int part) {
+    with_mma_tile(args.s.tile, [&]<class Tile>(Tile) {
+      static_assert(Tile::threads == weight_threads);
+      WeightOperands<Tile> operands(args, tile, part);
+      multiply_tile<Tile, WeightOperands<Tile>, bf16>(args, operands, tile, part);
+    });
   });
 }
 
 }  // namespace
 
-void launch_subpixel_mma_weight(const CudaStream& stream, std::span<const SubpixelLayer> layers) {
-  WeightLayers all;
-  int blocks = 0, shared_bytes = 0;
-  for (const SubpixelLayer& layer : layers) {
-    all.first[all.count] = blocks;
-    all.at[all.count++] = {.s = layer.s,
-                           .at = layer.at,
-                           .finish = {},
-                           .vector_a = vectors(layer.s.k, layer.at.y),
-                           .vector_b = vectors(layer.s.c, layer.at.x),
-                           .vector_out = fours_aligned(layer.at.out)};
-    blocks += layer.s.tiles * layer.s.splits;
+void launch_subpixel_mma_weight(const CudaStream& stream, std::span<const SubpixelLayer> group) {
+  const SubpixelLayers layers(group);
+  int shared_bytes = 0;
+  for (const SubpixelLayer& layer : group) {
     with_mma_tile(layer.s.tile, [&]<class Tile>(Tile) { shared_bytes = std::max(shared_bytes, Tile::shared_bytes); });
   }
   const auto kernel =
       stream.precision == Precision::bf16 ? subpixel_mma_weight_kernel<true> : subpixel_mma_weight_kernel<false>;
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
              "subpixel_mma_weight_kernel: shared memory");
-  kernel<<<blocks, weight_threads, shared_bytes, queue_of(stream)>>>(all);
+  kernel<<<layers.blocks, weight_threads, shared_bytes, queue_of(stream)>>>(layers);
   check_launch("subpixel_mma_weight_kernel");
-}
-
-void plan_subpixel_mma_weight(const CudaStream& stream, Subpixel& s) {
-  const std::int64_t depth = std::int64_t(tiles(s.n, LargeMma::k)) * LargeMma::k * s.p * s.q;
-  choose_mma_tile(stream, 1, s.k, 16 * s.c, depth, s);
 }
 
 }  // namespace ganforge

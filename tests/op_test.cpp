@@ -296,8 +296,10 @@ TEST_P(OpTest, KernelsExistWhereTheRowSays) {
     for (const ProgramReport::Launch& launch : program.report().launches) launched.push_back(launch.op);
     const std::vector<std::string> fused = fused_ops(*built.graph);
     EXPECT_TRUE(!row_.options.kernel || !fused.empty()) << "the row has no fused op";
-    for (const std::string& op : fused)
+    for (const std::string& op : fused) {
+      if (op.starts_with("conv2d_weight_grad ")) continue;  // asked in conv_cuda_test.cpp
       EXPECT_EQ(std::ranges::count(launched, op) > 0, row_.options.kernel) << op << " on " << device.name();
+    }
   }
 }
 
