@@ -14,10 +14,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 namespace ganforge {
+
+/// Layers whose weight gradients may share a launch.
+inline constexpr int max_conv_group = 16;
 
 enum class ConvDirection { forward, input, weight };
 
@@ -49,6 +54,14 @@ struct ConvArgs {
   const float* bias;  // [channels of out], or null
   const float* mask;  // like out, or null
   void* workspace;
+  unsigned* tickets = nullptr;  // ConvPlan::tickets
+  float* bias_grad = nullptr;   // weight: [K], the sums of y's channels; or null
+};
+
+/// A weight gradient among others of one launch: ConvPlan::group, and its own memory.
+struct ConvGroupMember {
+  const void* group;
+  ConvArgs args;
 };
 
 /// A convolution with everything prepared that depends on sizes: `run` allocates nothing.
@@ -56,7 +69,12 @@ template <class S>
 struct ConvPlan {
   std::string algorithm;      ///< "winograd F(4,2)", "oneDNN", …
   std::size_t workspace = 0;  ///< bytes, of any content, aligned to 64
+  std::size_t tickets = 0;    ///< so many counters of its own, zero before the first run, and after each
   std::function<void(const S&, const ConvArgs&)> run;
+  /// Weight gradients only, or empty: `group` says what run_group, which is the same function for every plan with one,
+  /// needs of this plan. It launches up to max_conv_group of them at once and can make the gradients of biases, too.
+  std::shared_ptr<const void> group = {};
+  void (*run_group)(const S&, std::span<const ConvGroupMember>) = nullptr;
 
   explicit operator bool() const { return static_cast<bool>(run); }
 };

@@ -27,6 +27,17 @@ struct ConvFinish {
     if (bias) value += b;
     return mask ? value * activation_grad(act, slope, m) : activate(act, slope, value);
   }
+  /// Four neighbours at once: without branches unless the activation is smooth.
+  __device__ float4 operator()(float4 v, float4 b, float4 m) const {
+    if (act == Activation::Kind::tanh || act == Activation::Kind::sigmoid) {
+      return {(*this)(v.x, b.x, m.x), (*this)(v.y, b.y, m.y), (*this)(v.z, b.z, m.z), (*this)(v.w, b.w, m.w)};
+    }
+    const float below = act == Activation::Kind::none ? 1.0f : slope;
+    if (bias) v.x += b.x, v.y += b.y, v.z += b.z, v.w += b.w;
+    if (!mask) m = v;
+    const auto scaled = [below](float x, float y) { return y > 0.0f ? x : x * below; };
+    return {scaled(v.x, m.x), scaled(v.y, m.y), scaled(v.z, m.z), scaled(v.w, m.w)};
+  }
   /// The element at `index` of the result, in `channel`.
   __device__ float at(float value, std::int64_t index, std::int64_t channel) const {
     return (*this)(value, bias ? bias[channel] : 0.0f, mask ? mask[index] : 0.0f);
@@ -35,7 +46,7 @@ struct ConvFinish {
   __device__ float4 four_at(float4 v, std::int64_t index, std::int64_t channel) const {
     const float4 b = bias ? *reinterpret_cast<const float4*>(bias + channel) : float4{};
     const float4 m = mask ? *reinterpret_cast<const float4*>(mask + index) : float4{};
-    return {(*this)(v.x, b.x, m.x), (*this)(v.y, b.y, m.y), (*this)(v.z, b.z, m.z), (*this)(v.w, b.w, m.w)};
+    return (*this)(v, b, m);
   }
 };
 

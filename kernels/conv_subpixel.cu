@@ -2,11 +2,26 @@
 #include "kernels/conv_subpixel.cuh"
 
 #include "kernels/conv_algorithms.h"
+#include "kernels/mma.cuh"
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 
 namespace ganforge {
+namespace {
+
+template <void (*launch)(const CudaStream&, std::span<const SubpixelLayer>)>
+void run_group(const CudaStream& stream, std::span<const ConvGroupMember> members) {
+  SubpixelLayer layers[max_conv_group];
+  std::size_t count = 0;
+  for (const ConvGroupMember& member : members) {
+    layers[count++] = {*static_cast<const Subpixel*>(member.group), member.args};
+  }
+  launch(stream, {layers, count});
+}
+
+}  // namespace
 
 ConvPlan<CudaStream> plan_conv_subpixel(const CudaStream& device, ConvDirection direction, const ConvShape& c,
                                         const ConvEpilogue& epilogue) {
@@ -20,14 +35,31 @@ ConvPlan<CudaStream> plan_conv_subpixel(const CudaStream& device, ConvDirection 
       .n = size(c.n), .h = size(c.h), .w = size(c.w), .c = size(c.c), .k = size(c.k), .p = size(c.p), .q = size(c.q)};
   ConvPlan<CudaStream> plan;
   plan.algorithm = "sub-pixel";
-  if (direction == ConvDirection::forward) {
+  const bool weight = direction == ConvDirection::weight, few = std::min(c.c, c.k) <= 4;
+  const bool tensor_cores = device.precision != Precision::fp32 && mma::supported(device) && !(few && !weight);
+  if (tensor_cores) {
+    plan_subpixel_mma(device, direction, s);
+    plan.workspace = subpixel_mma_workspace(s, direction);
+  } else if (weight) {
+    plan_subpixel_weight(device, s);
+    plan.workspace = subpixel_weight_workspace(s);
+  }
+  plan.tickets = s.splits > 1 ? s.tiles : 0;
+  if (weight) {
+    plan.group = std::make_shared<const Subpixel>(s);
+    plan.run_group = tensor_cores ? run_group<launch_subpixel_mma_weight> : run_group<launch_subpixel_weight>;
+    plan.run = [group = plan.group, run = plan.run_group](const CudaStream& stream, const ConvArgs& a) {
+      const ConvGroupMember member{group.get(), a};
+      run(stream, {&member, 1});
+    };
+  } else if (tensor_cores) {
+    plan.run = [=](const CudaStream& stream, const ConvArgs& a) {
+      launch_subpixel_mma(stream, direction, s, epilogue, a);
+    };
+  } else if (direction == ConvDirection::forward) {
     plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_forward(stream, s, epilogue, a); };
-  } else if (direction == ConvDirection::input) {
-    plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_input(stream, s, epilogue, a); };
   } else {
-    split_subpixel_weight(device, s);
-    if (s.splits > 1) plan.workspace = sizeof(float) * s.splits * c.w_size();
-    plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_weight(stream, s, a); };
+    plan.run = [=](const CudaStream& stream, const ConvArgs& a) { launch_subpixel_input(stream, s, epilogue, a); };
   }
   return plan;
 }

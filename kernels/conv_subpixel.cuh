@@ -9,33 +9,50 @@
 //   weight    w[k, r, s, c] = Σ y[n, p, q, k]·x[n, 2p−1+r, 2q−1+s, c]      rows K, columns 16·C, sums over N·P·Q
 //
 // Positions are numbered (p, q, n), images last: the rows of a tile then lie at few places of the map, so that taps
-// beyond the border are skipped for the whole tile; of a 4×4 map they are 23 % of the products. Products and sums are
-// exact float32 (FFMA); their order depends on the shapes and the number of multiprocessors alone.
+// beyond the border are skipped for the whole tile; of a 4×4 map they are 23 % of the products. The order of sums
+// depends on the shapes, the precision and the number of multiprocessors alone.
+//
+// Precision fp32 is exact (FFMA, conv_subpixel_fp32.cuh): three TF32 products for each would be faster on few cards
+// only. tf32 and bf16 take tensor cores (conv_subpixel_mma.cuh).
 #pragma once
 
 #include "kernels/conv2d.h"
 #include "kernels/conv_epilogue.cuh"
 #include "kernels/elementwise.cuh"
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace ganforge {
 
 /// A prepared convolution; sizes of all tensors fit into int.
 struct Subpixel {
   int n, h, w, c, k, p, q;
-  int splits = 1, split_positions = 0;  // weight: parts of the sum over positions, and their length
+  int tile = 0, tiles = 0, splits = 1;  // which kind of tile, how many, and parts of their sums
 
   int positions() const { return n * p * q; }
 };
 
-// One launch each; in the files of their names. `weight` has a second one, which adds the splits, if there are any.
+/// A weight gradient of a group.
+struct SubpixelLayer {
+  Subpixel s;
+  ConvArgs at;
+};
+
+// Exact float32, in the files of their names, and tensor cores (conv_subpixel_mma.cuh); one launch each. The plans fill
+// in tile, tiles and splits. The sums of all parts take so many bytes of workspace, with those for the gradient of the
+// bias (weight), and where there are splits tickets are one per tile.
 void launch_subpixel_forward(const CudaStream&, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
 void launch_subpixel_input(const CudaStream&, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
-void launch_subpixel_weight(const CudaStream&, const Subpixel&, const ConvArgs&);
+void plan_subpixel_weight(const CudaStream&, Subpixel&);
+std::size_t subpixel_weight_workspace(const Subpixel&);
+void launch_subpixel_weight(const CudaStream&, std::span<const SubpixelLayer>);
 
-/// Fills in the splits: enough blocks for the card, each with a sum worth its start.
-void split_subpixel_weight(const CudaStream&, Subpixel&);
+void plan_subpixel_mma(const CudaStream&, ConvDirection, Subpixel&);
+std::size_t subpixel_mma_workspace(const Subpixel&, ConvDirection);
+void launch_subpixel_mma(const CudaStream&, ConvDirection, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
+void launch_subpixel_mma_weight(const CudaStream&, std::span<const SubpixelLayer>);
 
 namespace {
 
@@ -46,25 +63,6 @@ struct SubpixelArgs {
   ConvFinish finish;
   bool vector_a, vector_b, vector_out;
 };
-
-/// A block computes [m, n] of the product in steps of k; a thread has a patch of patch_m × patch_n. The 32 threads of a
-/// warp lie 4 × 8: that reads each operand from the fewest addresses.
-template <int m_, int n_, int patch_m_, int patch_n_, int blocks_>
-struct SubpixelTile {
-  static constexpr int m = m_, n = n_, k = 16, patch_m = patch_m_, patch_n = patch_n_;
-  static constexpr int blocks = blocks_;  // that a multiprocessor's registers are shared by
-  static constexpr int threads_m = m / patch_m, threads_n = n / patch_n, threads = threads_m * threads_n;
-  static_assert(threads == 128 && threads_n % 8 == 0 && threads_m % 4 == 0 && patch_n % 4 == 0);
-  /// Cycles that a multiprocessor needs for four steps of k of a warp, if nothing overlaps: 4 · patch FFMA, four at a
-  /// time, 16-byte loads from shared memory at two cycles each, and what fetching costs.
-  static constexpr int cost = patch_m * patch_n + 2 * (patch_m + patch_n) + (m + n) / 16;
-
-  static __device__ int thread_m() { return threadIdx.x / 32 / (threads_n / 8) * 4 + threadIdx.x % 32 / 8; }
-  static __device__ int thread_n() { return threadIdx.x / 32 % (threads_n / 8) * 8 + threadIdx.x % 8; }
-};
-using LargeTile = SubpixelTile<128, 64, 8, 8, 3>;
-using MediumTile = SubpixelTile<64, 64, 8, 4, 4>;
-using SmallTile = SubpixelTile<64, 32, 4, 4, 5>;
 
 __device__ inline void store_shared(float* to, float4 v) {
   asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
@@ -84,149 +82,34 @@ __device__ inline float4 load_four(const float* from, int left, bool vector) {
   return v;
 }
 
-/// Part of a tile that lies along k in global memory: `outer` rows of 16 floats. Four floats of padding put eight
-/// neighbouring rows on different banks; writing threads take rows four apart, for the same reason.
-template <int outer>
-struct AlongPanel {
-  static constexpr bool along = true;
-  static constexpr int row = 20, floats = outer * row, quads = outer / 32;
-  float4 held[quads];
-
-  static __device__ int outer_of(int i) {
-    const int group = threadIdx.x % 32 / 4;
-    return threadIdx.x / 32 * 8 + group % 2 * 4 + group / 2 + i * 32;
+/// Finishes and writes sums of four neighbouring columns, the first `left` of them.
+class ColumnsFinish {
+ public:
+  __device__ ColumnsFinish(const SubpixelArgs& args, int column, int left) : args_(args), left_(left) {
+    if (args.finish.bias) bias_ = load_four(args.finish.bias + column, left, args.vector_out);
   }
-  static __device__ int k_of() { return threadIdx.x % 4 * 4; }
-
-  __device__ void put(float* shared) const {
-#pragma unroll
-    for (int i = 0; i < quads; ++i) store_shared(shared + outer_of(i) * row + k_of(), held[i]);
-  }
-  /// Four steps of k of a thread's rows, which are `threads_outer` apart.
-  template <int patch, int threads_outer>
-  static __device__ void read(const float* shared, int k, int thread, float (&to)[4][patch]) {
-#pragma unroll
-    for (int i = 0; i < patch; ++i) {
-      const float4 v = *reinterpret_cast<const float4*>(shared + (thread + i * threads_outer) * row + k);
-      to[0][i] = v.x, to[1][i] = v.y, to[2][i] = v.z, to[3][i] = v.w;
+  /// To element `to` of the result and on.
+  __device__ void put(float4 sum, std::int64_t to) const {
+    if (left_ <= 0) return;
+    float4 mask = {};
+    if (args_.finish.mask) mask = load_four(args_.finish.mask + to, left_, args_.vector_out);
+    const float4 v = args_.finish(sum, bias_, mask);
+    float* const out = args_.at.out + to;
+    if (args_.vector_out) {
+      __stwb(reinterpret_cast<float4*>(out), v);
+    } else {
+      out[0] = v.x;
+      if (left_ > 1) out[1] = v.y;
+      if (left_ > 2) out[2] = v.z;
+      if (left_ > 3) out[3] = v.w;
     }
   }
+
+ private:
+  const SubpixelArgs& args_;
+  int left_;
+  float4 bias_ = {};
 };
-
-/// Part of a tile that lies across k: 16 rows of `outer` floats.
-template <int outer>
-struct AcrossPanel {
-  static constexpr bool along = false;
-  static constexpr int row = outer, floats = 16 * row, quads = outer / 32;
-  float4 held[quads];
-
-  static __device__ int outer_of() { return threadIdx.x % (outer / 4) * 4; }
-  static __device__ int k_of(int i) { return (threadIdx.x + i * 128) / (outer / 4); }
-
-  __device__ void put(float* shared) const {
-#pragma unroll
-    for (int i = 0; i < quads; ++i) store_shared(shared + k_of(i) * row + outer_of(), held[i]);
-  }
-  /// Four steps of k of a thread's rows, groups of four that are 4 · `threads_outer` apart.
-  template <int patch, int threads_outer>
-  static __device__ void read(const float* shared, int k, int thread, float (&to)[4][patch]) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-#pragma unroll
-      for (int i = 0; i < patch; i += 4) {
-        const float4 v = *reinterpret_cast<const float4*>(shared + (k + j) * row + i * threads_outer + thread * 4);
-        to[j][i] = v.x, to[j][i + 1] = v.y, to[j][i + 2] = v.z, to[j][i + 3] = v.w;
-      }
-    }
-  }
-};
-
-/// Element i of a thread's patch, in groups of four neighbours that are 4 · `threads_outer` apart.
-template <int threads_outer>
-__device__ int grouped(int thread, int i) {
-  return i / 4 * 4 * threads_outer + thread * 4 + i % 4;
-}
-/// Row of the tile that element i of a thread's patch is in: the inverse of the panels' read.
-template <class Panel, int threads_outer>
-__device__ int patch_row(int thread, int i) {
-  return Panel::along ? thread + i * threads_outer : grouped<threads_outer>(thread, i);
-}
-/// Which row of the operand is row `row` of a panel along k, for patches whose columns are grouped.
-template <int threads_outer>
-__device__ int column_of(int row) {
-  return grouped<threads_outer>(row % threads_outer, row / threads_outer);
-}
-
-// Global memory → registers → shared memory, two buffers: while one step of k is computed the next is on its way; one
-// barrier per step. Four steps of k of an 8 × 8 patch are 16 loads of 16 bytes, without bank conflicts, for 256 FFMA.
-// Operands::first and next walk over the steps of k, fetch reads one into the panels a and b, and offset says where a
-// row of the tile goes (negative: nowhere).
-template <class Tile, class Operands>
-__global__ void __launch_bounds__(Tile::threads, Tile::blocks)
-    subpixel_kernel(const __grid_constant__ SubpixelArgs args) {
-  using A = typename Operands::A;
-  using B = typename Operands::B;
-  constexpr int buffer = A::floats + B::floats;
-  __shared__ __align__(16) float shared[2 * buffer];
-  const int thread_m = Tile::thread_m(), thread_n = Tile::thread_n();
-
-  Operands operands(args);
-  float c[Tile::patch_m][Tile::patch_n] = {};
-  bool more = operands.first();
-  if (more) {
-    operands.fetch();
-    operands.a.put(shared);
-    operands.b.put(shared + A::floats);
-  }
-  __syncthreads();
-  int now = 0;
-  while (more) {
-    more = operands.next();
-    if (more) operands.fetch();
-#pragma unroll 1  // more would need registers for the loads of the next steps
-    for (int k = 0; k < Tile::k; k += 4) {
-      float a[4][Tile::patch_m], b[4][Tile::patch_n];
-      A::template read<Tile::patch_m, Tile::threads_m>(shared + now, k, thread_m, a);
-      B::template read<Tile::patch_n, Tile::threads_n>(shared + now + A::floats, k, thread_n, b);
-#pragma unroll
-      for (int kk = 0; kk < 4; ++kk) {
-#pragma unroll
-        for (int i = 0; i < Tile::patch_m; ++i) {
-#pragma unroll
-          for (int j = 0; j < Tile::patch_n; ++j) c[i][j] = fmaf(a[kk][i], b[kk][j], c[i][j]);
-        }
-      }
-    }
-    now = buffer - now;
-    if (more) {
-      operands.a.put(shared + now);
-      operands.b.put(shared + now + A::floats);
-    }
-    __syncthreads();
-  }
-
-#pragma unroll
-  for (int i = 0; i < Tile::patch_m; ++i) {
-    const std::int64_t row = operands.offset(patch_row<A, Tile::threads_m>(thread_m, i));
-    if (row < 0) continue;
-#pragma unroll
-    for (int j = 0; j < Tile::patch_n; j += 4) {
-      const int column = operands.first_n + grouped<Tile::threads_n>(thread_n, j);
-      const int left = operands.columns - column;
-      const std::int64_t to = row + column;
-      if (left <= 0) continue;
-      if (args.vector_out) {
-        __stwb(reinterpret_cast<float4*>(args.at.out + to),
-               args.finish.four_at({c[i][j], c[i][j + 1], c[i][j + 2], c[i][j + 3]}, to, column));
-      } else {
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          if (e < left) args.at.out[to + e] = args.finish.at(c[i][j + e], to + e, column + e);
-        }
-      }
-    }
-  }
-}
 
 /// The bits that any thread of the block has set.
 __device__ inline unsigned block_or(unsigned bits) {
@@ -236,6 +119,45 @@ __device__ inline unsigned block_or(unsigned bits) {
   atomicOr(&all, bits);
   __syncthreads();
   return all;
+}
+
+/// Where the parts of a tile's sums lie in the workspace: [splits, m · n] …
+template <class Tile>
+__device__ float4* parts_of(const SubpixelArgs& args, int tile) {
+  return static_cast<float4*>(args.at.workspace) + std::int64_t(tile) * args.s.splits * (Tile::m * Tile::n / 4);
+}
+/// … and, behind those of all tiles, those of A's columns, [splits, m].
+template <class Tile>
+__device__ float* parts_of_a(const SubpixelArgs& args, int tile) {
+  const std::int64_t sums = std::int64_t(args.s.tiles) * args.s.splits * (Tile::m * Tile::n);
+  return static_cast<float*>(args.at.workspace) + sums + tile * args.s.splits * Tile::m;
+}
+template <class Tile>
+std::size_t parts_bytes(const Subpixel& s, bool of_a) {
+  if (s.splits == 1) return 0;
+  return sizeof(float) * s.splits * s.tiles * (Tile::m * Tile::n + (of_a ? Tile::m : 0));
+}
+
+/// part(0) + part(1) + …
+template <class Part>
+__device__ float4 sum_of_parts(int parts, const Part& part) {
+  float4 sum = part(0);
+  for (int i = 1; i < parts; ++i) {
+    const float4 v = part(i);
+    sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+  }
+  return sum;
+}
+
+/// The last of `parts` blocks to come here, which sees what the others wrote. Leaves the ticket at zero.
+__device__ inline bool last_part(unsigned* ticket, int parts) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicInc(ticket, parts - 1) == static_cast<unsigned>(parts - 1);
+  __syncthreads();
+  __threadfence();
+  return last;
 }
 
 inline bool vectors(std::int64_t columns, const float* array) {
@@ -250,25 +172,33 @@ std::int64_t tiles_of(std::int64_t rows, std::int64_t columns) {
   return std::int64_t(tiles(rows, Tile::m)) * tiles(columns, Tile::n);
 }
 
-/// Calls f with the tile of least cost, of equal ones the larger: it reads less. cost(tile) is that of the whole grid.
-template <class Cost, class F>
-void with_tile(Cost cost, F f) {
-  const std::int64_t large = cost(LargeTile{}), medium = cost(MediumTile{}), small = cost(SmallTile{});
-  if (large <= medium && large <= small) return f(LargeTile{});
-  if (medium <= small) return f(MediumTile{});
-  f(SmallTile{});
-}
-/// For `times` products of [rows, columns]: the busiest multiprocessor's. A block alone on one waits for its loads.
-template <class F>
-void with_tile(const CudaStream& stream, std::int64_t rows, std::int64_t columns, int times, F f) {
-  with_tile(
-      [&]<class Tile>(Tile) {
-        const std::int64_t blocks = times * tiles_of<Tile>(rows, columns);
-        const std::int64_t busiest = (blocks + stream.multiprocessors - 1) / stream.multiprocessors;
-        return busiest == 1 ? Tile::cost * 3 / 2 : busiest * Tile::cost;
-      },
-      f);
-}
+/// The weight gradients of one launch.
+struct SubpixelLayers {
+  SubpixelArgs at[max_conv_group];
+  int first[max_conv_group];  // blocks
+  int count = 0, blocks = 0;
+
+  explicit SubpixelLayers(std::span<const SubpixelLayer> layers) {
+    for (const SubpixelLayer& layer : layers) {
+      first[count] = blocks;
+      at[count++] = {.s = layer.s,
+                     .at = layer.at,
+                     .finish = {},
+                     .vector_a = vectors(layer.s.k, layer.at.y),
+                     .vector_b = vectors(layer.s.c, layer.at.x),
+                     .vector_out = fours_aligned(layer.at.out)};
+      blocks += layer.s.tiles * layer.s.splits;
+    }
+  }
+  /// Calls f(its arguments, tile, part) of the block's layer.
+  template <class F>
+  __device__ void of_block(const F& f) const {
+    int layer = 0;
+    while (layer + 1 < count && static_cast<int>(blockIdx.x) >= first[layer + 1]) ++layer;
+    const int block = blockIdx.x - first[layer];
+    f(at[layer], block % at[layer].s.tiles, block / at[layer].s.tiles);
+  }
+};
 
 }  // namespace
 }  // namespace ganforge

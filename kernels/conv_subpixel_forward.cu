@@ -1,5 +1,5 @@
 // conv_subpixel.cuh, forward: x, w → y.
-#include "kernels/conv_subpixel.cuh"
+#include "kernels/conv_subpixel_fp32.cuh"
 
 namespace ganforge {
 namespace {
@@ -7,6 +7,7 @@ namespace {
 /// The rows of a tile: positions of y.
 template <class Tile>
 struct ForwardRows {
+  static constexpr bool splits = false;
   const SubpixelArgs& args;
   int columns, first_m, first_n;
 

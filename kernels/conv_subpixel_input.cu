@@ -1,5 +1,5 @@
 // conv_subpixel.cuh, input: y, w → x.
-#include "kernels/conv_subpixel.cuh"
+#include "kernels/conv_subpixel_fp32.cuh"
 
 namespace ganforge {
 namespace {
@@ -8,6 +8,7 @@ namespace {
 /// The phases of a tile are neighbours in the grid: they read the same rows of y.
 template <class Tile>
 struct Input {
+  static constexpr bool splits = false;
   using A = AlongPanel<Tile::m>;
   using B = AcrossPanel<Tile::n>;
   const SubpixelArgs& args;

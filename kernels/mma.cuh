@@ -33,6 +33,12 @@ __device__ void unrolled(const Function& f) {
   (std::make_integer_sequence<int, n>{});
 }
 
+/// x, which the compiler then keeps in a register, instead of computing it again wherever it is used.
+__device__ inline std::uint32_t kept(std::uint32_t x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 // --- products -------------------------------------------------------------------------------------------------------
 
 /// c += a·b, 16 × 8 × 8. The tensor core reads the upper 19 bits of each operand: a float32 is rounded towards zero.
@@ -152,6 +158,13 @@ template <int offset = 0>
 __device__ void copy_16(std::uint32_t to, const void* from, bool inside) {
   GANFORGE_SM80("cp.async.cg.shared.global [%0 + %2], [%1], 16, %3;" ::"r"(to), "l"(from), "n"(offset),
                 "r"(inside ? 16 : 0)
+                : "memory");
+}
+
+/// The first `bytes` (at most 16) of 16, zeros behind them.
+template <int offset = 0>
+__device__ void copy_up_to_16(std::uint32_t to, const void* from, int bytes) {
+  GANFORGE_SM80("cp.async.cg.shared.global [%0 + %2], [%1], 16, %3;" ::"r"(to), "l"(from), "n"(offset), "r"(bytes)
                 : "memory");
 }
 

@@ -1,5 +1,6 @@
 // Every algorithm for convolutions on CUDA against plain loops in double. A float32 sum of k products, in any order, is
-// within k·ε of the sum of their magnitudes; that is the tolerance.
+// within k·ε of the sum of their magnitudes; that is the tolerance. TF32 drops 13 bits of both operands, which adds
+// 2⁻⁹, bfloat16 rounds them to 8 bits, which adds 2⁻⁷.
 #include <ganforge/config.h>
 
 #if GANFORGE_CUDA
@@ -57,6 +58,13 @@ struct Result {
 class ConvCuda : public kernel_test::CudaTest {
  protected:
   int multiprocessors = 0;  // to pretend; 0: the card's
+  Precision precision = Precision::fp32;
+
+  CudaStream stream() {
+    CudaStream stream = CudaTest::stream(multiprocessors);
+    stream.precision = precision;
+    return stream;
+  }
 
   struct Operands {
     Values x, w, y, bias, mask;
@@ -104,18 +112,22 @@ class ConvCuda : public kernel_test::CudaTest {
     Array<float> x(*device, shifted(o.x)), w(*device, shifted(o.w)), y(*device, shifted(o.y)),
         bias(*device, shifted(o.bias)), mask(*device, shifted(o.mask)), out(*device, shift + size(direction, c));
     Array<char> workspace(*device, static_cast<std::int64_t>(plan.workspace));
+    const std::vector<unsigned> zeros(plan.tickets);
+    Array<unsigned> tickets(*device, zeros);
     ConvArgs args{x.data() + shift,    w.data() + shift,    y.data() + shift, out.data() + shift,
-                  bias.data() + shift, mask.data() + shift, workspace.data()};
+                  bias.data() + shift, mask.data() + shift, workspace.data(), tickets.data()};
     (direction == ConvDirection::forward ? args.y : direction == ConvDirection::input ? args.x : args.w) = nullptr;
-    plan.run(stream(multiprocessors), args);
+    plan.run(stream(), args);
     workspace.values();  // nothing beyond it
+    EXPECT_EQ(tickets.values(), zeros);
     const Values all = out.values();
     return Values(all.begin() + shift, all.end());
   }
 
   /// No activation's slope is above one, so errors of its argument do not grow.
-  static void expect_near(const Values& got, const Operands& o, const ConvEpilogue& epilogue, std::int64_t channels,
-                          const std::string& what) {
+  void expect_near(const Values& got, const Operands& o, const ConvEpilogue& epilogue, std::int64_t channels,
+                   const std::string& what) {
+    const double products = precision == Precision::fp32 ? 0 : precision == Precision::tf32 ? 0x1p-9 : 0x1p-7;
     const double epsilon = std::numeric_limits<float>::epsilon();
     for (std::size_t i = 0; i < got.size(); ++i) {
       const double bias = epilogue.bias ? o.bias[i % channels] : 0;
@@ -123,7 +135,7 @@ class ConvCuda : public kernel_test::CudaTest {
       want = epilogue.mask ? want * slope_at(epilogue.act, o.mask[i]) : activated(epilogue.act, want);
       const double magnitude = (o.result.magnitude[i] + std::abs(bias)) *
                                (epilogue.mask ? 1 + std::abs(slope_at(epilogue.act, o.mask[i])) : 1);
-      const double tolerance = epsilon * ((o.result.terms + 4) * magnitude + 4 * std::abs(want));
+      const double tolerance = products * magnitude + epsilon * ((o.result.terms + 4) * magnitude + 4 * std::abs(want));
       ASSERT_TRUE(std::abs(got[i] - want) <= tolerance)
           << what << " [" << i << "]: " << got[i] << " instead of " << want;
     }
@@ -131,7 +143,7 @@ class ConvCuda : public kernel_test::CudaTest {
 
   /// All candidates, the plain loops too.
   std::vector<ConvPlan<CudaStream>> plans(ConvDirection direction, const ConvShape& c, const ConvEpilogue& epilogue) {
-    std::vector<ConvPlan<CudaStream>> all = conv2d_candidates(stream(multiprocessors), direction, c, epilogue);
+    std::vector<ConvPlan<CudaStream>> all = conv2d_candidates(stream(), direction, c, epilogue);
     all.push_back(plan_conv_direct(stream(), direction, c, epilogue));
     return all;
   }
@@ -247,6 +259,22 @@ TEST_F(ConvCuda, HalvingOfEverySize) {
   }
 }
 
+// Few multiprocessors: large tiles; many: small ones, whose sums several blocks share.
+TEST_F(ConvCuda, HalvingOnTensorCores) {
+  for (const Precision each : {Precision::tf32, Precision::bf16}) {
+    precision = each;
+    for (const int each_count : {1, 24, 132}) {
+      multiprocessors = each_count;
+      for (const ConvShape& shape : {halving(32, 4, 4, 64, 128), halving(3, 8, 4, 68, 36), halving(2, 6, 4, 7, 9),
+                                     halving(40, 4, 6, 12, 260), halving(17, 2, 2, 132, 20)}) {
+        for (ConvDirection direction : directions) check(direction, shape);
+      }
+      check(ConvDirection::forward, halving(2, 8, 8, 32, 72), epilogues);
+      check(ConvDirection::input, halving(2, 8, 8, 72, 32), epilogues);
+    }
+  }
+}
+
 // On a card of one multiprocessor the larger tiles are cheapest: with K or C of 60 and 256 rows the largest in forward
 // and input, with 128 and 64 rows the middle one.
 TEST_F(ConvCuda, HalvingByEveryTile) {
@@ -322,14 +350,18 @@ TEST_F(ConvCuda, Modes) {
 
 TEST_F(ConvCuda, ReplayIsTheSame) {
   const ConvShape c = halving(6, 8, 8, 16, 24);
-  for (ConvDirection direction : directions) {
+  for (int i = 0; i < 6; ++i) {
+    const ConvDirection direction = directions[i % 3];
+    precision = i < 3 ? Precision::fp32 : Precision::tf32;
     const ConvEpilogue epilogue = {.bias = direction != ConvDirection::weight};
     for (const ConvPlan<CudaStream>& plan : plans(direction, c, epilogue)) {
       Array<float> x(*device, random(c.x_size())), w(*device, random(c.w_size())), y(*device, random(c.y_size())),
           bias(*device, random(24)), out(*device, size(direction, c));
       Array<char> workspace(*device, static_cast<std::int64_t>(plan.workspace));
+      Array<unsigned> tickets(*device, std::vector<unsigned>(plan.tickets));
       const auto work = [&] {
-        plan.run(stream(), {x.data(), w.data(), y.data(), out.data(), bias.data(), nullptr, workspace.data()});
+        plan.run(stream(),
+                 {x.data(), w.data(), y.data(), out.data(), bias.data(), nullptr, workspace.data(), tickets.data()});
       };
       work();
       const Values eager = out.values();

@@ -145,6 +145,9 @@ Value conv2d_input(Value y, Value w, std::int64_t height, std::int64_t width, co
                    Value b = {}, const Activation& activation = {});
 /// Gradient of conv2d in its filters: x [N, H, W, C], y [N, P, Q, K] → [K, kernel_h, kernel_w, C/groups].
 Value conv2d_weight(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel_w, const Conv2dOptions& options = {});
+/// conv2d_weight, and y summed over its channels [K]: the gradients of a convolution's filters and bias.
+std::pair<Value, Value> conv2d_weight_grad(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel_w,
+                                           const Conv2dOptions& options = {});
 /// Transposed convolution: conv2d_input by another name. x [N, H, W, Cin], w [Cin, R, S, Cout/groups], the filter of the
 /// convolution that maps the result's channels to x's → [N, (H − 1)·stride − top − bottom + dilation·(R − 1) + 1 +
 /// output_padding, likewise, Cout]. Arithmetic: Dumoulin & Visin, arXiv:1603.07285, chapter 4.

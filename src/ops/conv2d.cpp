@@ -48,13 +48,15 @@ class ConvOp : public Op {
     require_float(in[0], "the first operand");
     for (int i = 0; i < 2; ++i) {
       const Shape& shape = in[static_cast<std::size_t>(i)].shape;
-      require(shape.rank() == 4, fmt::format("images [N, H, W, C] and filters [K, R, S, C/groups] wanted, got {} and {}",
-                                             in[0].shape.str(), in[1].shape.str()));
+      require(shape.rank() == 4,
+              fmt::format("images [N, H, W, C] and filters [K, R, S, C/groups] wanted, got {} and {}",
+                          in[0].shape.str(), in[1].shape.str()));
       for (const std::int64_t extent : shape.extents())
         require(extent > 0, fmt::format("an operand is empty: {}", shape.str()));
     }
     const Padding2d& p = o_.padding;
-    require(o_.stride[0] > 0 && o_.stride[1] > 0, fmt::format("stride {} must be 1 or more", fmt::join(o_.stride, "×")));
+    require(o_.stride[0] > 0 && o_.stride[1] > 0,
+            fmt::format("stride {} must be 1 or more", fmt::join(o_.stride, "×")));
     require(o_.dilation[0] > 0 && o_.dilation[1] > 0,
             fmt::format("dilation {} must be 1 or more", fmt::join(o_.dilation, "×")));
     require(p.top >= 0 && p.bottom >= 0 && p.left >= 0 && p.right >= 0, "padding must not be negative");
@@ -69,9 +71,9 @@ class ConvOp : public Op {
   /// y [N, P, Q, K] of an image [N, h, w, C]; throws if nothing is left of the image.
   Shape checked_output(const Shape& x, std::int64_t k, std::int64_t r, std::int64_t s) const {
     const std::int64_t p = output(0, x[1], r), q = output(1, x[2], s);
-    require(p > 0 && q > 0, fmt::format("a kernel of {}×{} does not fit into the padded image {}×{}", r, s,
-                                        x[1] + o_.padding.top + o_.padding.bottom,
-                                        x[2] + o_.padding.left + o_.padding.right));
+    require(p > 0 && q > 0,
+            fmt::format("a kernel of {}×{} does not fit into the padded image {}×{}", r, s,
+                        x[1] + o_.padding.top + o_.padding.bottom, x[2] + o_.padding.left + o_.padding.right));
     return {x[0], p, q, k};
   }
 
@@ -108,6 +110,7 @@ Kernel ConvOp::kernel(Device& device, ConvDirection direction, const ConvShape& 
       [&]<class S>(const S& stream) {
         auto plan = plan_conv2d(stream, direction, shape, epilogue, device.conv_policy());
         kernel.workspace = plan.workspace;
+        kernel.persistent = plan.tickets * sizeof(unsigned);
         kernel.note = plan.algorithm;
         kernel.run = [=, run = std::move(plan.run)](Stream& s, std::span<const Call> calls) {
           const Call& call = calls[0];
@@ -119,6 +122,7 @@ Kernel ConvOp::kernel(Device& device, ConvDirection direction, const ConvShape& 
           args.bias = epilogue.bias ? call.input<float>(2) : nullptr;
           args.mask = epilogue.mask ? call.input<float>(epilogue.bias ? 3 : 2) : nullptr;
           args.workspace = call.workspace;
+          args.tickets = static_cast<unsigned*>(call.persistent);
           run(std::get<S>(s), args);
         };
       },
@@ -150,8 +154,8 @@ class ConvDataOp : public ConvOp, public ActGradAbsorber, public HeadLayer {
       require(y == a, fmt::format("an image {} has the output {}, but the input is {}", out.str(), y.str(), a.str()));
     } else {
       check_groups(a[3], w[0]);
-      require(a[3] == w[3] * o_.groups, fmt::format("the input has {} channels, the filter {} takes {}", a[3], w.str(),
-                                                    w[3] * o_.groups));
+      require(a[3] == w[3] * o_.groups,
+              fmt::format("the input has {} channels, the filter {} takes {}", a[3], w.str(), w[3] * o_.groups));
       out = checked_output(a, w[0], w[1], w[2]);
     }
     if (e_.bias)
@@ -172,12 +176,16 @@ class ConvDataOp : public ConvOp, public ActGradAbsorber, public HeadLayer {
     const Value d = act_grad(dout[0], e_.mask ? in.back() : out[0], e_.act);
     const Shape& w = in[1].shape();
     Values result;
-    if (image_)
+    if (image_) {
       result = {conv2d(d, in[1], o_), conv2d_weight(d, in[0], w[1], w[2], o_)};
-    else
+      if (e_.bias) result.push_back(sum(d, {0, 1, 2}));
+    } else if (e_.bias) {
+      const auto [dw, db] = conv2d_weight_grad(in[0], d, w[1], w[2], o_);
+      result = {conv2d_input(d, in[1], in[0].shape()[1], in[0].shape()[2], o_), dw, db};
+    } else {
       result = {conv2d_input(d, in[1], in[0].shape()[1], in[0].shape()[2], o_),
                 conv2d_weight(in[0], d, w[1], w[2], o_)};
-    if (e_.bias) result.push_back(sum(d, {0, 1, 2}));
+    }
     result.resize(in.size());
     return result;
   }
@@ -217,12 +225,15 @@ class ConvDataOp : public ConvOp, public ActGradAbsorber, public HeadLayer {
   ConvEpilogue e_;
 };
 
-/// x, y → w
+/// x, y → w, and with `bias` the sums of y's channels: the gradients of a convolution's filters and bias.
 class ConvWeightOp : public ConvOp {
  public:
-  ConvWeightOp(const Conv2dOptions& options, std::int64_t r, std::int64_t s) : ConvOp(options), r_(r), s_(s) {}
+  ConvWeightOp(const Conv2dOptions& options, std::int64_t r, std::int64_t s, bool bias)
+      : ConvOp(options), r_(r), s_(s), bias_(bias) {}
 
-  std::string describe() const override { return fmt::format("conv2d_weight {}×{} {}", r_, s_, geometry()); }
+  std::string describe() const override {
+    return fmt::format("conv2d_weight{} {}×{} {}", bias_ ? "_grad" : "", r_, s_, geometry());
+  }
 
   Types infer(const Types& in) const override {
     check(in);
@@ -230,16 +241,27 @@ class ConvWeightOp : public ConvOp {
     require(r_ > 0 && s_ > 0, fmt::format("a kernel of {}×{}", r_, s_));
     check_groups(x[3], y[3]);
     const Shape wanted = checked_output(x, y[3], r_, s_);
-    require(y == wanted, fmt::format("an image {} has the output {}, but the other operand is {}", x.str(),
-                                     wanted.str(), y.str()));
-    return {{in[0].dtype, {y[3], r_, s_, x[3] / o_.groups}}};
+    require(y == wanted,
+            fmt::format("an image {} has the output {}, but the other operand is {}", x.str(), wanted.str(), y.str()));
+    Types out = {{in[0].dtype, {y[3], r_, s_, x[3] / o_.groups}}};
+    if (bias_) out.push_back({in[0].dtype, {y[3]}});
+    return out;
   }
 
+  Values expand(const Values& in) const override {
+    if (!bias_) return {};
+    return {conv2d_weight(in[0], in[1], r_, s_, o_), sum(in[1], {0, 1, 2})};
+  }
+
+  // To y goes conv2d(x, c) + c_b, with cotangents c of w and c_b of the sums.
   Values grad(const Values& in, const Values&, const Values& dout) const override {
-    return {conv2d_input(in[1], dout[0], in[0].shape()[1], in[0].shape()[2], o_), conv2d(in[0], dout[0], o_)};
+    const Value c = dout[0], c_b = bias_ ? dout[1] : Value();
+    if (!c) return {Value(), broadcast(c_b, in[1].shape())};
+    return {conv2d_input(in[1], c, in[0].shape()[1], in[0].shape()[2], o_), conv2d(in[0], c, o_, c_b)};
   }
 
   Kernel prepare(Device& device, const Types& in) const override {
+    if (Kernel grouped = grouped_kernel(device, in); grouped || bias_) return grouped;
     return kernel(device, ConvDirection::weight, shape(in), {}, in[0].dtype);
   }
 
@@ -247,9 +269,45 @@ class ConvWeightOp : public ConvOp {
 
  private:
   ConvShape shape(const Types& in) const { return sizes(in[0].shape, in[1].shape[3], r_, s_); }
+  Kernel grouped_kernel(Device& device, const Types& in) const;
 
   std::int64_t r_, s_;
+  bool bias_;
 };
+
+/// One that makes all weight gradients of a network, and those of biases, in one launch. Empty: the algorithm has none.
+Kernel ConvWeightOp::grouped_kernel(Device& device, const Types& in) const {
+  if (in[0].dtype != DType::float32) return {};
+  tune_conv2d(device, ConvDirection::weight, shape(in), {});
+  return std::visit(
+      [&]<class S>(const S& stream) {
+        Kernel kernel;
+        const auto plan = plan_conv2d(stream, ConvDirection::weight, shape(in), {}, device.conv_policy());
+        if (!plan.group) return kernel;
+        kernel.workspace = plan.workspace;
+        kernel.persistent = plan.tickets * sizeof(unsigned);
+        kernel.note = plan.algorithm;
+        kernel.plan = plan.group;
+        kernel.max_group = max_conv_group;
+        kernel.run = [run = plan.run_group](Stream& s, std::span<const Call> calls) {
+          ConvGroupMember members[max_conv_group];
+          std::size_t count = 0;
+          for (const Call& call : calls) {
+            ConvArgs args{};
+            args.x = call.input<float>(0);
+            args.y = call.input<float>(1);
+            args.out = call.output<float>(0);
+            args.bias_grad = call.out.size() > 1 ? call.output<float>(1) : nullptr;
+            args.workspace = call.workspace;
+            args.tickets = static_cast<unsigned*>(call.persistent);
+            members[count++] = {call.plan, args};
+          }
+          run(std::get<S>(s), {members, count});
+        };
+        return kernel;
+      },
+      device.stream());
+}
 
 Value data_op(Value a, Value w, const Conv2dOptions& options, std::optional<std::array<std::int64_t, 2>> image, Value b,
               const Activation& activation) {
@@ -270,7 +328,13 @@ Value conv2d_input(Value y, Value w, std::int64_t height, std::int64_t width, co
 }
 
 Value conv2d_weight(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel_w, const Conv2dOptions& options) {
-  return x.graph().add(ConvWeightOp(options, kernel_h, kernel_w), {x, y})[0];
+  return x.graph().add(ConvWeightOp(options, kernel_h, kernel_w, false), {x, y})[0];
+}
+
+std::pair<Value, Value> conv2d_weight_grad(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel_w,
+                                           const Conv2dOptions& options) {
+  const Values out = x.graph().add(ConvWeightOp(options, kernel_h, kernel_w, true), {x, y});
+  return {out[0], out[1]};
 }
 
 Value conv_transpose2d(Value x, Value w, const ConvTranspose2dOptions& o, Value b, const Activation& activation) {
@@ -285,9 +349,9 @@ Value conv_transpose2d(Value x, Value w, const ConvTranspose2dOptions& o, Value 
     return (x.shape()[axis + 1] - 1) * o.stride[a] + o.dilation[a] * (w.shape()[axis + 1] - 1) + 1 - low - high +
            o.output_padding[a];
   };
-  const std::int64_t height = size(0, o.padding.top, o.padding.bottom), width = size(1, o.padding.left, o.padding.right);
-  require(x.graph(), name, height > 0 && width > 0,
-          fmt::format("the padding leaves an image of {}×{}", height, width));
+  const std::int64_t height = size(0, o.padding.top, o.padding.bottom),
+                     width = size(1, o.padding.left, o.padding.right);
+  require(x.graph(), name, height > 0 && width > 0, fmt::format("the padding leaves an image of {}×{}", height, width));
   return conv2d_input(x, w, height, width, {o.stride, o.padding, o.dilation, o.groups}, b, activation);
 }
 
