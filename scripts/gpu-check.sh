@@ -144,7 +144,7 @@ name=$(value device "$out/step-${presets[0]}-1.json")
   if [ $device = cpu ]; then echo "**No GPU was tested: these are figures of the CPU.**" && echo; fi
   echo "Made by gpu-check.sh on $(date -u +%Y-%m-%dT%H:%MZ)$([ -z "$quick" ] || echo ", with --quick: the figures say nothing")."
   echo
-  { "$ganforge" info | sed '/^Presets/,$d'; echo; uname -srm; nproc | sed 's/$/ cores/'; uptime
+  { "$ganforge" info | sed '/^Presets/,$d'; echo; uname -srm; nproc | sed "s/$/ cores/"; sed "s/^/load /" /proc/loadavg
     if [ $device = cuda ] && command -v nvidia-smi >/dev/null; then
       nvidia-smi --query-gpu=name,driver_version,compute_cap,memory.total,clocks.max.sm,clocks.max.memory,power.limit --format=csv || true
     fi; } | code
