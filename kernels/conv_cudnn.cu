@@ -1,6 +1,7 @@
-// cuDNN's convolutions, channels last, in exact float32 (FMA, no TF32). Of its algorithms only those that add in a
-// fixed order are asked for, in a fixed order: backward data 0 and backward filter 0 and 3 add with atomics, and what
-// cuDNN's own heuristic names may change from call to call.
+// cuDNN's convolutions, channels last: in exact float32 (FMA), or with TF32 for the lower precisions (its bfloat16
+// takes operands stored so). Of its algorithms only those that add in a fixed order are asked for, in a fixed order:
+// backward data 0 and backward filter 0 and 3 add with atomics, and what cuDNN's own heuristic names may change from
+// call to call.
 #include "kernels/conv_algorithms.h"
 #include "kernels/conv_epilogue.cuh"
 #include "src/core/cuda_cudnn.h"
@@ -45,7 +46,7 @@ bool fits(const ConvShape& c) {
          outputs(c.w, c.pad_left, c.s, c.dilation_w, c.stride_w) == c.q;
 }
 
-std::shared_ptr<Prepared> prepare(std::shared_ptr<const Cudnn> library, const ConvShape& c) {
+std::shared_ptr<Prepared> prepare(std::shared_ptr<const Cudnn> library, Precision precision, const ConvShape& c) {
   const Cudnn& dnn = *library;
   const auto make = [&]<class Descriptor>(cudnnStatus_t (*create)(Descriptor*), cudnnStatus_t (*destroy)(Descriptor)) {
     Descriptor descriptor = nullptr;
@@ -70,7 +71,8 @@ std::shared_ptr<Prepared> prepare(std::shared_ptr<const Cudnn> library, const Co
                                 CUDNN_DATA_FLOAT),
             "cudnnSetConvolution2dDescriptor");
   dnn.check(dnn.set_groups(made->convolution.get(), size(c.groups)), "cudnnSetConvolutionGroupCount");
-  dnn.check(dnn.set_math(made->convolution.get(), CUDNN_FMA_MATH), "cudnnSetConvolutionMathType");
+  const cudnnMathType_t math = precision == Precision::fp32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
+  dnn.check(dnn.set_math(made->convolution.get(), math), "cudnnSetConvolutionMathType");
   return made;
 }
 
@@ -111,7 +113,7 @@ bool choose(ConvDirection direction, Prepared& p) {
 ConvPlan<CudaStream> plan_conv_cudnn(const CudaStream& device, ConvDirection direction, const ConvShape& shape,
                                      const ConvEpilogue& epilogue) {
   if (!fits(shape)) return {};
-  const std::shared_ptr<Prepared> prepared = prepare(device.libraries->cudnn(device), shape);
+  const std::shared_ptr<Prepared> prepared = prepare(device.libraries->cudnn(device), device.precision, shape);
   if (!choose(direction, *prepared)) return {};
   ConvPlan<CudaStream> plan;
   plan.algorithm = "cuDNN";

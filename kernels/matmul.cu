@@ -19,10 +19,12 @@ using Desc = Owner<cublasLtMatmulDescOpaque_t>;
 using Layout = Owner<cublasLtMatrixLayoutOpaque_t>;
 using Preference = Owner<cublasLtMatmulPreferenceOpaque_t>;
 
-/// Float32 throughout: no TF32.
-Desc make_desc(const CublasLt& lt, bool transpose_a, bool transpose_b) {
+Desc make_desc(const CublasLt& lt, Precision precision, bool transpose_a, bool transpose_b) {
+  const cublasComputeType_t compute = precision == Precision::tf32   ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                      : precision == Precision::bf16 ? CUBLAS_COMPUTE_32F_FAST_16BF
+                                                                     : CUBLAS_COMPUTE_32F;  // no TF32
   cublasLtMatmulDesc_t desc = nullptr;
-  lt.check(lt.create_desc(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
+  lt.check(lt.create_desc(&desc, compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
   Desc owner(desc, lt.destroy_desc);
   const cublasOperation_t a = transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, b = transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
   lt.check(lt.set_desc(desc, CUBLASLT_MATMUL_DESC_TRANSA, &a, sizeof a), "cublasLtMatmulDescSetAttribute");
@@ -64,7 +66,7 @@ void matmul(const CudaStream& stream, const MatmulShape& shape, const float* a, 
                            std::to_string(k) + "]·[" + std::to_string(k) + ", " + std::to_string(n) + "]";
   if (batch > std::numeric_limits<std::int32_t>::max()) throw DeviceError(what + ": too many matrices for cuBLASLt");
   const CublasLt& lt = stream.libraries->cublas_lt();
-  const Desc desc = make_desc(lt, transpose_b, transpose_a);
+  const Desc desc = make_desc(lt, stream.precision, transpose_b, transpose_a);
   const Layout layout_a = make_layout(lt, transpose_a ? k : m, transpose_a ? m : k, batch, stride_a);
   const Layout layout_b = make_layout(lt, transpose_b ? n : k, transpose_b ? k : n, batch, stride_b);
   const Layout layout_c = make_layout(lt, m, n, batch, m * n);

@@ -84,6 +84,8 @@ TEST_F(Cli, FaultsOfFilesAndConfigurationsExitWith1) {
   expect_error(train_words + Words{"--resume", "nowhere"}, 1, {"nowhere: no such"});
   expect_error(train_words + Words{"--resume", "."}, 1, {"no config.toml"});
   expect_error(train_words + Words{"--resume", "small.toml"}, 1, {"small.toml: not a checkpoint"});
+  expect_error({"bench", "--precision", "fp16"}, 2, {"--precision must be fp32 or tf32 or bf16, got 'fp16'"});
+  expect_error({"bench", "--precision", "tf32", "--device", "cpu"}, 1, {"precision tf32", "8.0", "CPU", "fp32"});
   expect_error({"sample", "small.toml", "--device", "cpu"}, 1, {"small.toml"});
   expect_error({"sample", ".", "--device", "cpu"}, 1, {"no checkpoints"});
 }
@@ -151,7 +153,7 @@ TEST_F(Cli, HelpBeginsWithExamplesAndShowsDefaults) {
   const std::string text = run({"train", "-h"}).out;
   for (const char* flag : {"--preset", "--config", "--data", "--steps", "--epochs", "--batch", "--seed", "--lr-g",
                            "--lr-d", "--device", "--out", "--resume", "--sample-every", "--checkpoint-every",
-                           "--threads", "--progress", "--dry-run", "--objective", "--conv", "--tune", "default 64", "default 0.0002"})
+                           "--threads", "--precision", "--progress", "--dry-run", "--data-memory", "--objective", "--conv", "--tune", "default 64", "default 0.0002"})
     EXPECT_NE(text.find(flag), std::string::npos) << flag;
   EXPECT_NE(run({"--version"}).out.find(GANFORGE_VERSION), std::string::npos);
 }

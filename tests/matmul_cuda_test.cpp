@@ -65,6 +65,27 @@ TEST_F(MatmulCuda, EveryTranspositionAndStride) {
   }
 }
 
+TEST_F(MatmulCuda, TF32RoundsOperands) {
+  const std::int64_t n = 64;
+  const Values a = random(n * n), b = random(n * n);
+  Array<float> da(*device, a), db(*device, b), dc(*device, n * n);
+  CudaStream tf32 = stream();
+  tf32.precision = Precision::tf32;
+  matmul(tf32, {.m = n, .n = n, .k = n}, da.data(), db.data(), dc.data());
+  const Values c = dc.values();
+  double largest = 0;
+  for (std::int64_t i = 0; i < n * n; ++i) {
+    double sum = 0, magnitude = 0;
+    for (std::int64_t l = 0; l < n; ++l) {
+      sum += double(a[i / n * n + l]) * b[l * n + i % n];
+      magnitude += std::abs(double(a[i / n * n + l]) * b[l * n + i % n]);
+    }
+    ASSERT_LE(std::abs(c[i] - sum), std::ldexp(magnitude, -9));
+    largest = std::max(largest, std::abs(c[i] - sum) / magnitude);
+  }
+  EXPECT_GT(largest, 1e-6);
+}
+
 TEST_F(MatmulCuda, OperandsThatStartOnFourBytes) {
   const Values a = random(1 + 8 * 8), b = random(1 + 8 * 8);
   Array<float> da(*device, a), db(*device, b), dc(*device, 1 + 8 * 8);

@@ -19,6 +19,16 @@ struct CpuStream {
   Team* team = nullptr;  ///< null: everything is done by the calling thread
 };
 
+/// How matrix products and convolutions of float32 values multiply. Sums are float32 throughout.
+enum class Precision {
+  fp32,  ///< as accurate as float32
+  tf32,  ///< operands of 10 bits of mantissa, on tensor cores
+  bf16   ///< operands rounded to bfloat16, 7 bits of mantissa, on tensor cores
+};
+constexpr const char* name_of(Precision precision) {
+  return precision == Precision::tf32 ? "tf32" : precision == Precision::bf16 ? "bf16" : "fp32";
+}
+
 struct CudaLibraries;  // cuBLASLt handle and its workspace; defined in src/core
 
 /// A CUDA stream: kernels are queued, in order.
@@ -27,6 +37,7 @@ struct CudaStream {
   CudaLibraries* libraries = nullptr;
   int multiprocessors = 1;
   int compute_capability = 75;  ///< 10 · major + minor
+  Precision precision = Precision::fp32;
 
   void* cuda_stream() const { return stream; }
 };

@@ -8,6 +8,6 @@
 namespace ganforge {
 
 /// Both networks, the launches and copies of a step, and its memory, as text.
-std::string describe_step(Trainer& trainer, const Dataset& data);
+std::string describe_step(const Device& device, Trainer& trainer, const Dataset& data);
 
 }  // namespace ganforge

@@ -23,7 +23,10 @@ namespace {
 
 std::string gpu_line() {
   try {
-    return Device::cuda().name();
+    const Device device = Device::cuda();
+    return fmt::format(
+        "{} (precision {})", device.name(),
+        device.supports(Precision::tf32) ? fmt::format("{}", fmt::join(precision_names(), ", ")) : "fp32");
   } catch (const DeviceError& error) {
     return fmt::format("none: {}", error.what());
   }

@@ -1,5 +1,7 @@
 #include "src/cli/open_device.h"
 
+#include <ganforge/gan.h>
+
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -11,6 +13,11 @@ FlagGroup device_flags(DeviceArguments& arguments) {
           {{"--device", "DEVICE", "auto, cpu or cuda (default auto: a GPU where there is one)",
             set_choice(arguments.device, {"auto", "cpu", "cuda"})},
            {"--threads", "N", "threads of the CPU (default: all cores)", set_whole(arguments.threads, 1, 1024)}}};
+}
+
+Flag precision_flag(std::string& precision) {
+  return {"--precision", "KIND", "products on a GPU: fp32, tf32 or bf16, on tensor cores (default fp32)",
+          set_choice(precision, precision_names())};
 }
 
 Device open_device(const DeviceArguments& arguments, std::vector<std::string>& notices) {

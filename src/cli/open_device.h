@@ -14,6 +14,7 @@ struct DeviceArguments {
   std::optional<std::int64_t> threads;
 };
 FlagGroup device_flags(DeviceArguments& arguments);
+Flag precision_flag(std::string& precision);
 
 /// `notices` receives a line about why `auto` ends on the CPU. Throws DeviceError, with a hint, if there is no GPU but
 /// one was asked for.

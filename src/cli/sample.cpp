@@ -47,6 +47,7 @@ int sample(const SampleArguments& a) {
   config.training.d_steps = 1;
   Device device = open_device(a.device, notices);
   device.conv_policy() = config.convolutions;
+  if (device.supports(config.precision)) device.set_precision(config.precision);
   const Dataset data(device, synthetic_data(config, 2));
   Trainer trainer(device, data, trainer_options(config));
   trainer.load(checkpoint);

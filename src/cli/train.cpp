@@ -25,7 +25,8 @@ struct TrainArguments {
   std::optional<std::int64_t> steps, epochs, batch, seed, sample_every, checkpoint_every;
   std::optional<float> lr_g, lr_d;
   DeviceArguments device;
-  std::string progress = "auto", objective, conv;
+  Residency data_memory = Residency::automatic;
+  std::string progress = "auto", objective, conv, precision;
   bool dry_run = false, tune = false, skip_bad = false;
 };
 
@@ -35,17 +36,22 @@ void check_combinations(const TrainArguments& a) {
     throw UsageError(
         "--preset and --config are both given; a file can build on a preset itself: preset = \"seed-dense\"");
   if (!a.resume) return;
-  const std::pair<const char*, bool> fixed[] = {{"--preset", a.preset.has_value()}, {"--config", a.config.has_value()},
-                                                {"--data", a.data.has_value()},     {"--batch", a.batch.has_value()},
-                                                {"--seed", a.seed.has_value()},     {"--lr-g", a.lr_g.has_value()},
-                                                {"--lr-d", a.lr_d.has_value()},     {"--out", a.out.has_value()},
-                                                {"--objective", !a.objective.empty()}, {"--conv", !a.conv.empty()},
+  const std::pair<const char*, bool> fixed[] = {{"--preset", a.preset.has_value()},
+                                                {"--config", a.config.has_value()},
+                                                {"--data", a.data.has_value()},
+                                                {"--batch", a.batch.has_value()},
+                                                {"--seed", a.seed.has_value()},
+                                                {"--lr-g", a.lr_g.has_value()},
+                                                {"--lr-d", a.lr_d.has_value()},
+                                                {"--out", a.out.has_value()},
+                                                {"--objective", !a.objective.empty()},
+                                                {"--conv", !a.conv.empty()},
                                                 {"--tune", a.tune}};
   for (const auto& [flag, given] : fixed)
     if (given)
       throw UsageError(
           fmt::format("{} cannot change when a run is resumed; only --steps, --epochs, --sample-every, "
-                      "--checkpoint-every, --device, --threads, --skip-bad and --progress can",
+                      "--checkpoint-every, --device, --precision, --threads, --data-memory, --skip-bad and --progress can",
                       flag));
 }
 
@@ -74,8 +80,10 @@ Config make_config(const TrainArguments& a, const RunFolder* run) {
   if (!a.objective.empty()) c.training.objective = objective_named(a.objective);
   if (!a.conv.empty()) c.convolutions.mode = conv_mode_named(a.conv);
   c.convolutions.tune = a.tune;
+  if (!a.precision.empty()) c.precision = precision_named(a.precision);
   take(c.sample_every, a.sample_every);
   take(c.checkpoint_every, a.checkpoint_every);
+  c.skip_bad = c.skip_bad || a.skip_bad;
   c.data = portable(c.data);
   return c;
 }
@@ -103,18 +111,20 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
 
   std::vector<std::string> notices;
   const bool channels_follow = !run && !a.config;
-  HostDataset host = load_data(config, source, channels_follow, a.skip_bad, notices);
+  HostDataset host = load_data(config, source, channels_follow, notices);
   if (channels_follow) set_image_channels(config, host.sample[-1]);  // a preset's follow the data
   Device device = open_device(a.device, notices);
   device.conv_policy() = config.convolutions;
-  const Dataset data(device, std::move(host));
+  device.set_precision(config.precision);
+  const Dataset data(device, std::move(host), a.data_memory);
+  notice_residency(data, notices);
   const std::int64_t images_per_step = config.training.batch * config.training.d_steps;
   if (a.epochs) config.steps = (*a.epochs * data.count() + images_per_step - 1) / images_per_step;
   const std::unique_ptr<Trainer> trainer = make_trainer(device, data, config, source);
   config.convolutions.chosen = device.conv_policy().chosen;
   if (a.dry_run) {
     print_notices(notices);
-    fmt::print("{}", describe_step(*trainer, data));
+    fmt::print("{}", describe_step(device, *trainer, data));
     return 0;
   }
 
@@ -153,13 +163,16 @@ Command train_command() {
   const auto count = [](const char* text, std::int64_t value) { return fmt::format("{} (default {})", text, value); };
   command.groups = {
       {"What to train",
-       {{"--preset", "NAME", fmt::format("model and settings that are built in (default {}); `ganforge info` lists them", default_preset),
+       {{"--preset", "NAME",
+         fmt::format("model and settings that are built in (default {}); `ganforge info` lists them", default_preset),
          set_preset(a->preset)},
         {"--config", "FILE", "model and settings from a TOML file; flags override it", set_text(a->config)},
         {"--data", "NAME|PATH",
-         fmt::format("fashion-mnist, mnist, cifar-10, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})", d.data),
+         fmt::format("fashion-mnist, mnist, cifar-10, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})",
+                     d.data),
          set_text(a->data)},
         {"--skip-bad", "", "leaves out images of a folder that cannot be read", set_true(a->skip_bad)},
+        data_memory_flag(a->data_memory),
         {"--resume", "RUN", "goes on with a run folder, or from one of its checkpoints", set_text(a->resume)}}},
       {"How",
        {{"--steps", "N", count("steps in total, those before --resume included", d.steps),
@@ -174,6 +187,7 @@ Command train_command() {
         {"--lr-d", "RATE",
          fmt::format("learning rate of the discriminator (default {})", d.training.discriminator_adam.lr),
          set_rate(a->lr_d)},
+        precision_flag(a->precision),
         {"--seed", "N",
          count("of weights, noise and the order of the data", static_cast<std::int64_t>(d.training.seed)),
          set_whole(a->seed, 0, std::numeric_limits<std::int64_t>::max())}}},
@@ -189,7 +203,8 @@ Command train_command() {
       {"Convolutions",
        {{"--conv", "MODE", "auto (a rule on sizes), library, own or direct (default auto); --dry-run shows the choice",
          set_choice(a->conv, conv_mode_names())},
-        {"--tune", "", "measures each convolution once and keeps the fastest kernels with the run", set_true(a->tune)}}},
+        {"--tune", "", "measures each convolution once and keeps the fastest kernels with the run",
+         set_true(a->tune)}}},
       device_flags(a->device)};
   command.run = [a](const std::vector<std::string>& words) { return train(*a, words); };
   return command;

@@ -24,6 +24,10 @@ constexpr std::pair<const char*, ConvMode> conv_modes[] = {{"auto", ConvMode::au
                                                            {"own", ConvMode::own},
                                                            {"direct", ConvMode::direct}};
 
+constexpr std::pair<const char*, Precision> precisions[] = {{name_of(Precision::fp32), Precision::fp32},
+                                                            {name_of(Precision::tf32), Precision::tf32},
+                                                            {name_of(Precision::bf16), Precision::bf16}};
+
 const toml::table* find_table(TableReader& reader, const char* key) {
   const toml::node* node = reader.find(key);
   if (node && !node->is_table()) reader.fail(*node, reader.path(key) + " must be a table");
@@ -206,6 +210,12 @@ ConvMode conv_mode_named(const std::string& name) {
 std::vector<std::string> conv_mode_names() {
   return words(conv_modes);
 }
+Precision precision_named(const std::string& name) {
+  return value_of(name, "precision", precisions);
+}
+std::vector<std::string> precision_names() {
+  return words(precisions);
+}
 
 TrainerOptions trainer_options(const Config& config) {
   TrainerOptions options = config.training;
@@ -258,12 +268,15 @@ std::string to_toml(const Config& c) {
   const TrainerOptions& t = c.training;
   std::string text = fmt::format("# ganforge {}\n", GANFORGE_VERSION);
   if (!c.preset.empty()) text += fmt::format("preset = {}\n", toml_text(c.preset));
-  text += fmt::format("data = {}\nsteps = {}\nbatch = {}\nseed = {}\n", toml_text(c.data), c.steps, t.batch, t.seed);
+  text += fmt::format("data = {}\n", toml_text(c.data));
+  if (c.skip_bad) text += "skip_bad = true\n";
+  text += fmt::format("steps = {}\nbatch = {}\nseed = {}\n", c.steps, t.batch, t.seed);
   text += fmt::format("sample_every = {}\ncheckpoint_every = {}\nkeep_checkpoints = {}\nmetrics_every = {}\n\n",
                       c.sample_every, c.checkpoint_every, c.keep_checkpoints, c.metrics_every);
-  text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nema_decay = {}\nconv = \"{}\"\n",
-                      word_for(objectives, t.objective), toml_number(t.real_target), t.d_steps,
-                      toml_number(t.ema_decay), word_for(conv_modes, c.convolutions.mode));
+  text += fmt::format(
+      "objective = \"{}\"\nreal_target = {}\nd_steps = {}\nema_decay = {}\nconv = \"{}\"\nprecision = \"{}\"\n",
+      word_for(objectives, t.objective), toml_number(t.real_target), t.d_steps, toml_number(t.ema_decay),
+      word_for(conv_modes, c.convolutions.mode), name_of(c.precision));
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");
   if (t.latent.uniform)
@@ -296,6 +309,7 @@ Config parse_config(const std::string& text, const std::string& source) {
   }
   TrainerOptions& t = c.training;
   reader.read("data", c.data);
+  reader.read("skip_bad", c.skip_bad);
   reader.read("steps", c.steps);
   reader.read("batch", t.batch);
   reader.read("seed", t.seed);
@@ -311,6 +325,7 @@ Config parse_config(const std::string& text, const std::string& source) {
   read_adam(reader, "generator_adam", source, t.generator_adam);
   read_adam(reader, "discriminator_adam", source, t.discriminator_adam);
   read_choice(reader, "conv", conv_modes, c.convolutions.mode);
+  read_choice(reader, "precision", precisions, c.precision);
   read_tuned(reader, source, c.convolutions);
   read_layers(reader, "generator", source, c.generator);
   read_layers(reader, "discriminator", source, c.discriminator);
@@ -318,7 +333,9 @@ Config parse_config(const std::string& text, const std::string& source) {
   try {
     validate(c);
   } catch (const ConfigError& error) {
-    throw ConfigError(fmt::format("{}: {}", source, error.what()));
+    const std::string what = error.what();  // begins with the key
+    if (const auto node = table.at_path(what.substr(0, what.find(' ')))) reader.fail(*node.node(), what);
+    throw ConfigError(fmt::format("{}: {}", source, what));
   }
   return c;
 }
