@@ -24,6 +24,9 @@ DENSE_MODES = {"torch": ["eager", "fused-frozen", "fused-concat-frozen", "compil
 CONV_MODES = {"torch": ["eager", "fused-frozen", "fused-channels_last-frozen", "compile-frozen",
                         "compile-channels_last-frozen", "step"],
               "keras": ["graph", "jit", "jit-k10"]}
+CUDA_MODES = {"torch": ["eager", "fused-frozen", "graph-fused-frozen", "graph-fused-frozen-tf32"], "keras": []}
+CUDA_CONV_MODES = {"torch": [*CUDA_MODES["torch"], "graph-fused-channels_last-frozen",
+                             "graph-fused-channels_last-frozen-tf32"], "keras": []}
 OURS = "ganforge"
 
 
@@ -31,9 +34,10 @@ class Failed(Exception):
     pass
 
 
-def environment(threads):
+def environment(threads, device):
     env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
-    return {**env, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
+    return {**env, "OMP_NUM_THREADS": str(threads), **hidden, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def run_json(command, env=None):
@@ -51,18 +55,20 @@ def run_json(command, env=None):
 def ganforge(preset, args):
     steps = args.steps or 2 * PRESETS[preset].steps
     return run_json([args.ganforge, "bench", "--preset", preset, "--batch", args.batch, "--steps", steps,
-                     "--warmup", max(3, steps // 10), "--threads", args.threads, "--device", "cpu", "--json"])
+                     "--warmup", max(3, steps // 10), "--threads", args.threads, "--device", args.device, "--json"])
 
 
 def peer(preset, name, mode, threads, args):
-    return run_json([args.venv / "bin/python", HERE / f"{name}_peer.py", "--preset", preset, "--modes", mode,
+    return run_json([args.python, HERE / f"{name}_peer.py", "--preset", preset, "--modes", mode,
                      "--batch", args.batch, "--steps", args.peer_steps or PRESETS[preset].steps,
-                     "--threads", threads], environment(threads))
+                     "--threads", threads, *(["--device", "cuda"] if args.device == "cuda" else [])],
+                    environment(threads, args.device))
 
 
 def modes_of(preset, args):
     chosen = {"torch": args.torch_modes, "keras": args.keras_modes}
-    default = DENSE_MODES if preset == "seed-dense" else CONV_MODES
+    dense, conv = (DENSE_MODES, CONV_MODES) if args.device == "cpu" else (CUDA_MODES, CUDA_CONV_MODES)
+    default = dense if preset == "seed-dense" else conv
     return [(name, mode) for name in args.peers.split(",")
             for mode in (chosen[name].split(",") if chosen[name] else default[name])]
 
@@ -125,9 +131,11 @@ def print_ratios(results, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ganforge", type=pathlib.Path, default=ROOT / "build/release/ganforge")
-    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/peers-venv")
+    parser.add_argument("--python", type=pathlib.Path, default=ROOT / "build/peers-venv/bin/python",
+                        help="with the peers installed")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--presets", "--preset", default="seed-dense", help=f"of {', '.join(PRESETS)}; or all")
-    parser.add_argument("--peers", default="torch,keras")
+    parser.add_argument("--peers", help="default: torch,keras; on a GPU torch, whose peer alone runs there")
     parser.add_argument("--torch-modes", help="default: the fast ones of the preset")
     parser.add_argument("--keras-modes", help="likewise")
     parser.add_argument("--rounds", type=int, default=3)
@@ -138,11 +146,12 @@ def main():
     parser.add_argument("--one-thread-too", action="store_true", help="run the peers with one thread as well")
     parser.add_argument("--max-load", type=float, default=0.5, help="warn above this 1-minute load")
     args = parser.parse_args()
+    args.peers = args.peers or ("torch,keras" if args.device == "cpu" else "torch")
 
     presets = list(PRESETS) if args.presets == "all" else args.presets.split(",")
     if unknown := set(presets) - set(PRESETS):
         sys.exit(f"compare.py: unknown preset {', '.join(unknown)}; known: {', '.join(PRESETS)}")
-    needed = {args.ganforge: "build ganforge first", args.venv / "bin/python": "run bench/peers/setup.sh"}
+    needed = {args.ganforge: "build ganforge first", args.python: "run bench/peers/setup.sh"}
     for program, hint in needed.items():
         if not program.exists():
             sys.exit(f"compare.py: no {program}: {hint}")

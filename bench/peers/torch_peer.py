@@ -1,4 +1,4 @@
-"""Time per training step of a preset in PyTorch on the CPU.
+"""Time per training step of a preset in PyTorch on the CPU or on a GPU.
 
 Prints one JSON object per mode. A mode is a list of words joined by '-':
 
@@ -13,8 +13,11 @@ and, behind any of them:
   channels_last images and filters in NHWC order
   concat        D sees real and fake images as one batch of 2N instead of two passes; only where D has no batch norm
   frozen        D's parameters take no gradients in the G step ('step' never computes them)
+  graph         on a GPU: the step is captured once and replayed as a CUDA graph; not with 'step'
+  tf32          on a GPU: products and convolutions in TF32; without it float32
 
-The step follows pytorch/examples: the G step reuses the fakes of the D step; losses are not read back.
+The step follows pytorch/examples: the G step reuses the fakes of the D step; losses are not read back. Data stay on the
+device. On a GPU ten steps are timed together, between two waits for the device.
 """
 
 import argparse
@@ -35,11 +38,16 @@ DENSE_MODES = ["eager", "eager-frozen", "foreach-frozen", "fused", "fused-frozen
 CONV_MODES = ["eager", "fused", "fused-frozen", "fused-channels_last", "fused-channels_last-frozen", "compile",
               "compile-frozen", "compile-channels_last-frozen", "step", "step-channels_last"]
 
-WORDS = {"eager", "foreach", "fused", "compile", "step", "channels_last", "concat", "frozen"}
+CUDA_MODES = ["eager", "fused-frozen", "compile-frozen", "graph-fused-frozen", "graph-fused-frozen-tf32"]
+CUDA_CONV_MODES = [*CUDA_MODES, "eager-tf32", "fused-channels_last-frozen", "graph-fused-channels_last-frozen",
+                   "graph-fused-channels_last-frozen-tf32"]
+
+WORDS = {"eager", "foreach", "fused", "compile", "step", "channels_last", "concat", "frozen", "graph", "tf32"}
 
 
-def modes_of(preset):
-    return DENSE_MODES if preset == "seed-dense" else CONV_MODES
+def modes_of(preset, device="cpu"):
+    dense, conv = (DENSE_MODES, CONV_MODES) if device == "cpu" else (CUDA_MODES, CUDA_CONV_MODES)
+    return dense if preset == "seed-dense" else conv
 
 
 def make_net(layers, shape, preset):
@@ -101,14 +109,21 @@ class Work:
         shape = (height, width, channels) if self.last else (channels, height, width)
         self.images = torch.randint(0, 256, (IMAGES, *shape), dtype=torch.uint8)
         self.at = IMAGES
+        self.graph = "graph" in words
+        self.index = torch.arange(batch)
+
+    def choose(self):
+        """Which images the next step sees: those that follow in an epoch's order, without replacement."""
+        if self.at + self.batch > IMAGES:
+            self.order, self.at = torch.randperm(IMAGES, device=self.index.device), 0
+        self.index.copy_(self.order[self.at : self.at + self.batch])
+        self.at += self.batch
 
     def real(self):
-        """The next images of an epoch's order, without replacement, scaled."""
-        if self.at + self.batch > IMAGES:
-            self.order, self.at = torch.randperm(IMAGES), 0
-        index = self.order[self.at : self.at + self.batch]
-        self.at += self.batch
-        x = self.images[index].float().mul_(self.preset.scale)
+        """The chosen images, scaled. A captured step cannot choose: that is done before each replay."""
+        if not self.graph:
+            self.choose()
+        x = self.images[self.index].float().mul_(self.preset.scale)
         if self.preset.shift:
             x.add_(self.preset.shift)
         return x.permute(0, 3, 1, 2) if self.last else x
@@ -118,7 +133,8 @@ class Work:
         return logits.mean((1, 2, 3), keepdim=True) if self.logits.numel() > 1 else logits
 
     def latents(self):
-        return (torch.randn if len(self.latent) == 1 else torch.rand)(self.batch, *self.latent)
+        draw = torch.randn if len(self.latent) == 1 else torch.rand
+        return draw(self.batch, *self.latent, device=self.index.device)
 
 
 def module_step(work):
@@ -127,7 +143,7 @@ def module_step(work):
     compiled = "compile" in words
     rate, beta1, beta2, eps = work.preset.adam
     adam = {"lr": rate, "betas": (beta1, beta2), "eps": eps, "foreach": "foreach" in words,
-            "fused": compiled or "fused" in words}
+            "fused": compiled or "fused" in words, "capturable": work.graph}
     g_adam, d_adam = torch.optim.Adam(g.parameters(), **adam), torch.optim.Adam(d.parameters(), **adam)
     targets = (batch, *[1] * len(work.logits))
     ones, zeros = torch.ones(targets), torch.zeros(targets)
@@ -214,30 +230,59 @@ def functional_step(work):
     return step, {"g": g_state, "d": d_state}
 
 
+def captured(step, work):
+    """A step as a CUDA graph, made as the notes on CUDA graphs of PyTorch's documentation say."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+
+    def replay():
+        work.choose()
+        graph.replay()
+
+    return replay
+
+
 def measure(mode, args):
     torch._dynamo.reset()
     torch.manual_seed(1)
-    work = Work(PRESETS[args.preset], mode.split("-"), args.batch)
+    words = mode.split("-")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = "tf32" in words
+    torch.backends.cudnn.benchmark = args.device == "cuda"  # shapes never change
     state = None
-    if "step" in work.words:
-        step, state = functional_step(work)
-    else:
-        step = module_step(work)
+    with torch.device(args.device):  # not while steps run: it costs time at every call
+        work = Work(PRESETS[args.preset], words, args.batch)
+        if "step" in work.words:
+            step, state = functional_step(work)
+        else:
+            step = module_step(work)
+    if work.graph:
+        step = captured(step, work)
+    wait, group = (torch.cuda.synchronize, 10) if args.device == "cuda" else (lambda: None, 1)
     warmup = args.warmup or max(3, args.steps // 10)
     for _ in range(warmup):
         step()
     times = []
-    for _ in range(args.steps):
+    for _ in range(-(-args.steps // group)):
+        wait()
         start = time.perf_counter()
-        step()
-        times.append(1e3 * (time.perf_counter() - start))
+        for _ in range(group):
+            step()
+        wait()
+        times.append(1e3 * (time.perf_counter() - start) / group)
     weights = state["g"].values() if state else work.g.parameters()
     norm = math.sqrt(sum(float(w.detach().square().sum()) for w in weights))
     if not math.isfinite(norm):
         raise ArithmeticError("the generator's weights are not finite")
     median = statistics.median(times)
     return {"peer": "torch", "version": torch.__version__, "preset": args.preset, "mode": mode, "threads": args.threads,
-            "batch": args.batch, "steps": args.steps, "ms_per_step_median": round(median, 4),
+            "device": torch.cuda.get_device_name() if args.device == "cuda" else "CPU", "batch": args.batch, "steps": args.steps, "ms_per_step_median": round(median, 4),
             "ms_per_step_min": round(min(times), 4), "images_per_s": round(1e3 * args.batch / median, 1),
             "weight_norm": round(norm, 4)}
 
@@ -246,6 +291,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=list(PRESETS), default="seed-dense")
     parser.add_argument("--modes", help="default: all of the preset")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, help="default: by preset")
@@ -254,7 +300,7 @@ def main():
     args.steps = args.steps or PRESETS[args.preset].steps
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
-    for mode in args.modes.split(",") if args.modes else modes_of(args.preset):
+    for mode in args.modes.split(",") if args.modes else modes_of(args.preset, args.device):
         try:
             print(json.dumps(measure(mode, args)), flush=True)
         except Exception as error:  # a mode that this PyTorch or machine cannot run must not hide the others

@@ -81,6 +81,11 @@ int bench(const BenchArguments& a) {
   measure(trainer, a.warmup.value_or(default_warmup), group);  // what is measured includes the measuring
   const Timing timing = measure(trainer, steps, group);
 
+  double flops = 0, bytes = 0;
+  for (const ProgramReport::Launch& launch : trainer.program().report().launches) {
+    flops += launch.flops;
+    bytes += launch.bytes;
+  }
   const auto images_per_step = static_cast<double>(config.training.batch * config.training.d_steps);
   auto where = describe(device);
   nlohmann::ordered_json result = {{"preset", config.preset},
@@ -95,7 +100,9 @@ int bench(const BenchArguments& a) {
                                    {"images_per_s", images_per_step / timing.median_ms * 1000},
                                    {"allocations_per_step", nullptr},
                                    {"page_faults_per_step", timing.page_faults},
-                                   {"launches_per_step", trainer.program().launches()}};
+                                   {"launches_per_step", trainer.program().launches()},
+                                   {"gflop_per_step", flops * 1e-9},
+                                   {"megabytes_per_step", bytes * 1e-6}};
   if (!device.is_cuda()) {
     result["threads"] = std::stoi(where["threads"]);
     result["isa"] = where["isa"];
