@@ -212,8 +212,10 @@ struct DiscriminatorLoss {
   Value d_real, d_fake, accuracy;  ///< scalars: kernels/gan_loss.h; accuracy has no gradient
 };
 /// logits […] whose outermost half is of real samples, the other of generated ones.
+/// `real_target` counts where has_target(objective).
 DiscriminatorLoss discriminator_loss(Value logits, Objective objective, float real_target = 1.0f);
-Value generator_loss(Value logits, Objective objective);
+/// logits on generated samples; a relativistic objective also wants as many on real ones, the others none.
+Value generator_loss(Value logits, Objective objective, Value on_real = {});
 
 // --- images [N, H, W, C], and layers that act on each sample alone
 // -------------------------------------------------------------------------------------
