@@ -62,12 +62,16 @@ void draw_batch(const CpuStream& stream, const DrawBatchArgs& args) {
   on_team(stream, args.rows * args.sample > serial_elements, [&](int threads, int thread) {
     for (std::int64_t row = args.rows * thread / threads; row < args.rows * (thread + 1) / threads; ++row) {
       const std::int64_t sample = shuffled_sample(args.seed, cursor + row, args.count);
-      const std::uint8_t* from = args.data + sample * args.sample;
       float* to = args.x + row * args.sample;
+      if (args.labels) args.y[row] = args.labels[sample];
+      if (args.values) {
+        for (std::int64_t i = 0; i < args.sample; ++i) to[i] = args.values[sample * args.sample + i];
+        continue;
+      }
+      const std::uint8_t* from = args.data + sample * args.sample;
       const float scale = args.scale, shift = args.shift;
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < args.sample; ++i) to[i] = add(mul(float(from[i]), scale), shift);
-      if (args.labels) args.y[row] = args.labels[sample];
     }
   });
   *args.new_cursor = cursor + args.rows;

@@ -78,7 +78,7 @@ int bench(const BenchArguments& a) {
   measure(trainer, a.warmup.value_or(default_warmup), group);  // what is measured includes the measuring
   const Timing timing = measure(trainer, steps, group);
 
-  const auto images_per_step = static_cast<double>(config.training.batch * config.training.d_steps);
+  const auto images_per_step = static_cast<double>(samples_per_step(config.training));
   auto where = describe(device);
   nlohmann::ordered_json result = {{"preset", config.preset},
                                    {"device", where["device"]},

@@ -7,7 +7,7 @@ Dataset::Dataset(Device& device, HostDataset data)
     : name_(std::move(data.name)), sample_(data.sample), classes_(std::move(data.classes)) {
   std::vector<std::int64_t> extents = {data.count};
   extents.insert(extents.end(), sample_.extents().begin(), sample_.extents().end());
-  const Type images{DType::uint8, Shape(extents)};
+  const Type images{data.type, Shape(extents)};
   images_ = std::make_unique<Variable>(Variable{"data/images", images, device.allocate(images.bytes()), false});
   device.upload(images_->data(), data.pixels.data(), images.bytes());
   if (data.labels.empty()) return;

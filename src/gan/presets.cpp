@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 namespace ganforge {
@@ -112,6 +113,49 @@ Config dcgan_64() {
   return c;
 }
 
+/// Layers of `width` and a last one, with the initial values of PyTorch: weights and biases U(±1/√fan_in). Biases of zero
+/// would put every kink through the origin.
+Sequential toy_net(std::int64_t in, std::int64_t width, int depth, std::int64_t out) {
+  std::vector<Layer> layers;
+  const auto linear = [&](std::int64_t features, std::int64_t fan_in) {
+    const float limit = 1 / std::sqrt(static_cast<float>(fan_in));
+    const Initializer initial = Initializer::uniform(-limit, limit);
+    layers.push_back(Linear{features, true, initial, initial});
+  };
+  for (int i = 0; i < depth; ++i) {
+    linear(width, i == 0 ? in : width);
+    layers.push_back(LeakyReLU{0.2f});
+  }
+  linear(out, width);
+  return Sequential(layers);
+}
+
+/// Two-dimensional mixtures: a paired relativistic GAN with R1 and R2 (Huang et al., arXiv:2501.05441).
+Config toy_2d() {
+  Config c;
+  c.preset = "toy-2d";
+  c.description = "mixtures in the plane: ring8, grid25; measured by `ganforge eval`";
+  c.data = "ring8";
+  c.steps = 20000;
+  c.sample_every = 5000;
+  c.checkpoint_every = 5000;
+  c.metrics_every = 100;
+  c.generator = toy_net(2, 256, 3, 2);
+  c.discriminator = toy_net(2, 256, 3, 1);
+  TrainerOptions& t = c.training;
+  t.latent = 2;
+  t.batch = 256;
+  t.objective = Objective::relativistic_paired;
+  t.fresh_latents = true;
+  const Decay to_the_end{Schedule::Kind::cosine, 0.01f};
+  t.penalties = {{.kind = Penalty::Kind::r1, .weight = 1, .decay = to_the_end},
+                 {.kind = Penalty::Kind::r2, .weight = 1, .decay = to_the_end}};
+  t.generator_adam = t.discriminator_adam = {.lr = 1e-3f, .beta1 = 0, .beta2 = 0.99f, .eps = 1e-8f};
+  t.generator_lr_decay = t.discriminator_lr_decay = {Schedule::Kind::cosine, 1e-5f};
+  t.ema_half_life = 256 * 500;
+  return c;
+}
+
 struct Entry {
   const char* name;
   Config (*make)();
@@ -120,7 +164,8 @@ constexpr Entry entries[] = {{"seed-dense", seed_dense},
                              {"seed-conv", seed_conv},
                              {"dcgan-28", dcgan_28},
                              {"dcgan-32", dcgan_32},
-                             {"dcgan-64", dcgan_64}};
+                             {"dcgan-64", dcgan_64},
+                             {"toy-2d", toy_2d}};
 
 }  // namespace
 
