@@ -80,10 +80,11 @@ TEST(ObjectiveTrainer, TrainsWithEveryObjectiveAndPenaltyOnBothBackends) {
     for (const std::vector<Stats>& run : runs) {
       ASSERT_EQ(run.size(), 20u);
       for (std::size_t i = 0; i < run.size(); ++i) {
+        const double tolerance = i == 0 ? 1e-5 : 1e-3;  // rounding grows with the steps
         EXPECT_EQ(run[i].images, run[i].step * samples_per_step(options));
-        EXPECT_NEAR(run[i].d_loss, runs[0][i].d_loss, 1e-4) << i;
-        EXPECT_NEAR(run[i].g_loss, runs[0][i].g_loss, 1e-4) << i;
-        EXPECT_NEAR(run[i].penalty, runs[0][i].penalty, 1e-4) << i;
+        EXPECT_NEAR(run[i].d_loss, runs[0][i].d_loss, tolerance) << i;
+        EXPECT_NEAR(run[i].g_loss, runs[0][i].g_loss, tolerance) << i;
+        EXPECT_NEAR(run[i].penalty, runs[0][i].penalty, tolerance) << i;
         EXPECT_EQ(run[i].penalty > 0, !setting.penalties.empty());
         EXPECT_TRUE(run[i].d_accuracy >= 0 && run[i].d_accuracy <= 1);
       }
