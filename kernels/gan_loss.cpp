@@ -27,7 +27,8 @@ void generator_loss(const CpuStream&, const GeneratorLossArgs& args) {
   const double n = static_cast<double>(args.n);
   double loss = 0;
   for (std::int64_t i = 0; i < args.n; ++i) {
-    const GeneratorLossPoint point = generator_loss_point(args.objective, args.logits[i], args.real ? args.real[i] : 0.0f);
+    const GeneratorLossPoint point =
+        generator_loss_point(args.objective, args.logits[i], args.real ? args.real[i] : 0.0f);
     loss += point.loss;
     args.dlogits[i] = point.gradient / static_cast<float>(n);
   }

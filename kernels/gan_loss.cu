@@ -55,7 +55,8 @@ __global__ void generator_loss_kernel(const GeneratorLossArgs args) {
   const float n = static_cast<float>(args.n);
   float sum[1] = {0};
   for (std::int64_t i = threadIdx.x; i < args.n; i += threads_per_block) {
-    const GeneratorLossPoint point = generator_loss_point(args.objective, args.logits[i], args.real ? args.real[i] : 0.0f);
+    const GeneratorLossPoint point =
+        generator_loss_point(args.objective, args.logits[i], args.real ? args.real[i] : 0.0f);
     sum[0] += point.loss;
     args.dlogits[i] = point.gradient / n;
   }

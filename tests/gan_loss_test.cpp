@@ -12,12 +12,8 @@ namespace {
 using kernel_test::Array;
 using kernel_test::devices;
 
-constexpr Objective objectives[] = {Objective::non_saturating,
-                                    Objective::saturating,
-                                    Objective::least_squares,
-                                    Objective::hinge,
-                                    Objective::wasserstein,
-                                    Objective::relativistic_paired};
+constexpr Objective objectives[] = {Objective::non_saturating, Objective::saturating,  Objective::least_squares,
+                                    Objective::hinge,          Objective::wasserstein, Objective::relativistic_paired};
 
 double softplus(double x) {
   return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));

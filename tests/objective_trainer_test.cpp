@@ -50,15 +50,14 @@ struct Setting {
 };
 
 const std::vector<Setting>& settings() {
-  static const std::vector<Setting> all = {
-      {Objective::saturating, false, {every_penalty[3]}},
-      {Objective::non_saturating, false, {every_penalty[0]}},
-      {Objective::least_squares, true, {every_penalty[1]}},
-      {Objective::hinge, true, {}},
-      {Objective::wasserstein, true, {every_penalty[2]}},
-      {Objective::relativistic_paired, true, {every_penalty[0], every_penalty[1]}},
-      {Objective::relativistic_paired, false, {}},
-      {Objective::relativistic_average, true, every_penalty}};
+  static const std::vector<Setting> all = {{Objective::saturating, false, {every_penalty[3]}},
+                                           {Objective::non_saturating, false, {every_penalty[0]}},
+                                           {Objective::least_squares, true, {every_penalty[1]}},
+                                           {Objective::hinge, true, {}},
+                                           {Objective::wasserstein, true, {every_penalty[2]}},
+                                           {Objective::relativistic_paired, true, {every_penalty[0], every_penalty[1]}},
+                                           {Objective::relativistic_paired, false, {}},
+                                           {Objective::relativistic_average, true, every_penalty}};
   return all;
 }
 
@@ -95,9 +94,9 @@ TEST(ObjectiveTrainer, TrainsWithEveryObjectiveAndPenaltyOnBothBackends) {
 TEST(ObjectiveTrainer, ARelativisticGeneratorDrawsRealSamplesOfItsOwn) {
   Device& device = devices()[0];
   const Dataset data(device, points());
-  for (const auto& [objective, fresh, batches] : {std::tuple(Objective::relativistic_paired, true, 4),
-                                                  std::tuple(Objective::relativistic_paired, false, 3),
-                                                  std::tuple(Objective::hinge, true, 3)}) {
+  for (const auto& [objective, fresh, batches] :
+       {std::tuple(Objective::relativistic_paired, true, 4), std::tuple(Objective::relativistic_paired, false, 3),
+        std::tuple(Objective::hinge, true, 3)}) {
     TrainerOptions options = small_options();
     options.objective = objective;
     options.fresh_latents = fresh;
@@ -196,7 +195,7 @@ TEST(Schedules, AWeightCanDecay) {
     const Dataset data(device, points());
     TrainerOptions options = small_options();
     options.generator_adam.lr = options.discriminator_adam.lr = 1e-20f;  // nothing else moves
-    options.batch = 256;                                                // nor the batch
+    options.batch = 256;                                                 // nor the batch
     options.penalties = {{.kind = Penalty::Kind::r1, .weight = 1, .decay = {Schedule::Kind::linear, 0.5f, 0, 10}}};
     Trainer trainer(device, data, options);
     const std::vector<Stats> stats = train(trainer, 12);
@@ -227,7 +226,8 @@ TEST(ObjectiveTrainer, RefusesWhatMakesNoSense) {
       },
       "intervals above 1 must agree");
   expect([](auto& o) { o.generator_lr_decay = {Schedule::Kind::linear, 0, 10, 5}; }, "generator_adam.lr_decay.end");
-  expect([](auto& o) { o.objective = Objective::hinge, o.real_target = 0.9f; }, "real_target must be 1 with the objective hinge");
+  expect([](auto& o) { o.objective = Objective::hinge, o.real_target = 0.9f; },
+         "real_target must be 1 with the objective hinge");
   expect([](auto& o) { o.ema_decay = 0.9f, o.ema_half_life = 100; }, "ema_half_life must be 0 where ema_decay");
   expect([](auto& o) { o.weight_clip = -1; }, "weight_clip");
 }

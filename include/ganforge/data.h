@@ -49,8 +49,8 @@ struct HostDataset {
   std::vector<std::string> classes;     ///< names; empty if there are no labels
   std::string format = {};              ///< what it was read from, in words
   std::vector<std::string> notes = {};  ///< what was done to the images and a person should know, a line each
-  /// uint8: images. float32: `pixels` holds the bytes of float32 numbers, which a step takes as they are; `sample` has any
-  /// shape.
+  /// uint8: images. float32: `pixels` holds the bytes of float32 numbers, which a step takes as they are; `sample` has
+  /// any shape.
   DType type = DType::uint8;
 };
 
@@ -60,11 +60,11 @@ struct Mixture {
   std::vector<std::array<float, 2>> centres;
   float sigma;
 };
-/// ring8: 8 modes on the unit circle, σ 0.01. grid25: 5 × 5 modes at {−4, −2, 0, 2, 4}², σ 0.05. The data of PacGAN (Lin
-/// et al., arXiv:1712.04086). Null for another name.
+/// ring8: 8 modes on the unit circle, σ 0.01. grid25: 5 × 5 modes at {−4, −2, 0, 2, 4}², σ 0.05. The data of PacGAN
+/// (Lin et al., arXiv:1712.04086). Null for another name.
 const Mixture* find_mixture(const std::string& name);
-/// `count` samples [2], an equal number of each mode (but for the remainder), one mode after the other in turn; a function
-/// of the mixture, `count` and `seed`.
+/// `count` samples [2], an equal number of each mode (but for the remainder), one mode after the other in turn; a
+/// function of the mixture, `count` and `seed`.
 HostDataset sample_mixture(const Mixture& mixture, std::int64_t count, std::uint64_t seed);
 
 /// What is wanted of a data set. Height and width go together.
@@ -138,8 +138,8 @@ void write_png(const std::filesystem::path& path, const Image& image);
 /// [height, width, channels] with 1 or 3 channels. Throws ShapeError, or ConfigError unless low < high.
 Image make_grid(std::span<const float> samples, const Shape& sample, float low, float high, int columns = 0);
 
-/// Points in the plane, as a square picture of `size` pixels: `real` in grey under `generated` in colour. Each is x, y, x,
-/// y, …; the picture shows all of `real`, or of `generated` if that is empty, with a margin.
+/// Points in the plane, as a square picture of `size` pixels: `real` in grey under `generated` in colour. Each is x, y,
+/// x, y, …; the picture shows all of `real`, or of `generated` if that is empty, with a margin.
 Image make_scatter(std::span<const float> real, std::span<const float> generated, int size = 600);
 
 /// Samples resident on a device, images as bytes.

@@ -46,8 +46,8 @@ struct TrainerOptions {
   float real_target = 1.0f;  ///< one-sided label smoothing: below 1, e.g. 0.9; where has_target(objective)
   std::int64_t batch = 64;   ///< real samples, and as many generated ones
   int d_steps = 1;           ///< discriminator updates a step
-  /// The generator's update draws latents of its own, and real samples if the objective is relativistic (WGAN-GP, SNGAN,
-  /// R3GAN). Else it reuses those of the discriminator's last update (DCGAN, and cheaper).
+  /// The generator's update draws latents of its own, and real samples if the objective is relativistic (WGAN-GP,
+  /// SNGAN, R3GAN). Else it reuses those of the discriminator's last update (DCGAN, and cheaper).
   bool fresh_latents = false;
   std::vector<Penalty> penalties;  ///< at most one of each kind; intervals other than 1 must agree
   float weight_clip = 0;           ///< the discriminator's weights stay within ± this (the first WGAN); 0: anywhere
@@ -164,8 +164,8 @@ std::vector<std::string> conv_mode_names();
 void validate(const Config& config);
 std::string to_toml(const Config& config);
 /// Keys that are absent keep the value of the file's preset, if it names one, else the default. Throws ConfigError with
-/// `source`, line and column for syntax, an unknown key or layer (with the nearest) and a wrong type; with `source` and key for a
-/// value out of range.
+/// `source`, line and column for syntax, an unknown key or layer (with the nearest) and a wrong type; with `source` and
+/// key for a value out of range.
 Config parse_config(const std::string& toml, const std::string& source);
 /// Throws FormatError if the file cannot be read.
 Config load_config(const std::filesystem::path& path);

@@ -26,8 +26,8 @@ struct Penalty {
     r1,  ///< zero-centred, on real samples
     r2,  ///< zero-centred, on generated samples
     gp,  ///< one-centred, between real and generated samples: a share from U(0, 1) each (WGAN-GP)
-    /// One-centred, between real samples x and x + ½·std(x)·U(0, 1), std over the whole batch, a share from U(0, 1) each
-    /// (Kodali et al., arXiv:1705.07215, with the noise of the authors' code).
+    /// One-centred, between real samples x and x + ½·std(x)·U(0, 1), std over the whole batch, a share from U(0, 1)
+    /// each (Kodali et al., arXiv:1705.07215, with the noise of the authors' code).
     dragan
   };
   Kind kind = Kind::r1;

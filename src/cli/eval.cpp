@@ -57,8 +57,8 @@ int eval(const EvalArguments& a) {
     fmt::print("{}\n", result.dump());
     return 0;
   }
-  fmt::print("{:<8}{:>6}{:>14}{:>12}{:>13}{:>8}{:>6}\n", data, "modes", "high_quality", "reverse_kl", "sigma_ratio", "n",
-             "seed");
+  fmt::print("{:<8}{:>6}{:>14}{:>12}{:>13}{:>8}{:>6}\n", data, "modes", "high_quality", "reverse_kl", "sigma_ratio",
+             "n", "seed");
   for (const auto& [name, m] : {std::pair("model", model), std::pair("real", real)})
     fmt::print("{:<8}{:>3}/{:<2}{:>14.4f}{:>12.4f}{:>13.3f}{:>8}{:>6}\n", name, m.modes, mixture->centres.size(),
                m.high_quality, m.reverse_kl, m.sigma_ratio, n, seed);

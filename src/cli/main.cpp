@@ -18,7 +18,7 @@ namespace ganforge {
 namespace {
 
 int run(const std::vector<std::string>& words) {
-  const std::vector<Command> commands = {train_command(), sample_command(), eval_command(), info_command(),
+  const std::vector<Command> commands = {train_command(), sample_command(),       eval_command(),        info_command(),
                                          bench_command(), data_convert_command(), data_inspect_command()};
   std::vector<std::string> names;
   for (const Command& command : commands) names.push_back(command.name);

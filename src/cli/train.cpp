@@ -37,13 +37,21 @@ void check_combinations(const TrainArguments& a) {
     throw UsageError(
         "--preset and --config are both given; a file can build on a preset itself: preset = \"seed-dense\"");
   if (!a.resume) return;
-  const std::pair<const char*, bool> fixed[] = {{"--preset", a.preset.has_value()}, {"--config", a.config.has_value()},
-                                                {"--data", a.data.has_value()},     {"--batch", a.batch.has_value()},
-                                                {"--seed", a.seed.has_value()},     {"--lr-g", a.lr_g.has_value()},
-                                                {"--lr-d", a.lr_d.has_value()},     {"--out", a.out.has_value()},
-                                                {"--objective", !a.objective.empty()}, {"--conv", !a.conv.empty()},
-                                                {"--d-steps", a.d_steps.has_value()}, {"--r1", a.r1.has_value()},
-                                                {"--r2", a.r2.has_value()}, {"--gp", a.gp.has_value()}, {"--clip", a.clip.has_value()},
+  const std::pair<const char*, bool> fixed[] = {{"--preset", a.preset.has_value()},
+                                                {"--config", a.config.has_value()},
+                                                {"--data", a.data.has_value()},
+                                                {"--batch", a.batch.has_value()},
+                                                {"--seed", a.seed.has_value()},
+                                                {"--lr-g", a.lr_g.has_value()},
+                                                {"--lr-d", a.lr_d.has_value()},
+                                                {"--out", a.out.has_value()},
+                                                {"--objective", !a.objective.empty()},
+                                                {"--conv", !a.conv.empty()},
+                                                {"--d-steps", a.d_steps.has_value()},
+                                                {"--r1", a.r1.has_value()},
+                                                {"--r2", a.r2.has_value()},
+                                                {"--gp", a.gp.has_value()},
+                                                {"--clip", a.clip.has_value()},
                                                 {"--tune", a.tune}};
   for (const auto& [flag, given] : fixed)
     if (given)
@@ -172,11 +180,13 @@ Command train_command() {
   const auto count = [](const char* text, std::int64_t value) { return fmt::format("{} (default {})", text, value); };
   command.groups = {
       {"What to train",
-       {{"--preset", "NAME", fmt::format("model and settings that are built in (default {}); `ganforge info` lists them", default_preset),
+       {{"--preset", "NAME",
+         fmt::format("model and settings that are built in (default {}); `ganforge info` lists them", default_preset),
          set_preset(a->preset)},
         {"--config", "FILE", "model and settings from a TOML file; flags override it", set_text(a->config)},
         {"--data", "NAME|PATH",
-         fmt::format("fashion-mnist, mnist, cifar-10, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})", d.data),
+         fmt::format("fashion-mnist, mnist, cifar-10, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})",
+                     d.data),
          set_text(a->data)},
         {"--skip-bad", "", "leaves out images of a folder that cannot be read", set_true(a->skip_bad)},
         {"--resume", "RUN", "goes on with a run folder, or from one of its checkpoints", set_text(a->resume)}}},
@@ -191,7 +201,8 @@ Command train_command() {
         {"--d-steps", "N", "discriminator updates a step (default that of the preset)", set_whole(a->d_steps, 1, 100)},
         {"--r1", "GAMMA", "gradient penalty on real samples, γ/2·‖∇D‖²", set_rate(a->r1)},
         {"--r2", "GAMMA", "the same on generated samples", set_rate(a->r2)},
-        {"--gp", "LAMBDA", "gradient penalty of WGAN-GP, λ·(‖∇D‖ − 1)² between real and generated samples", set_rate(a->gp)},
+        {"--gp", "LAMBDA", "gradient penalty of WGAN-GP, λ·(‖∇D‖ − 1)² between real and generated samples",
+         set_rate(a->gp)},
         {"--clip", "C", "keeps the discriminator's weights within ±C", set_rate(a->clip)},
         {"--lr-g", "RATE", fmt::format("learning rate of the generator (default {})", d.training.generator_adam.lr),
          set_rate(a->lr_g)},
@@ -213,7 +224,8 @@ Command train_command() {
       {"Convolutions",
        {{"--conv", "MODE", "auto (a rule on sizes), library, own or direct (default auto); --dry-run shows the choice",
          set_choice(a->conv, conv_mode_names())},
-        {"--tune", "", "measures each convolution once and keeps the fastest kernels with the run", set_true(a->tune)}}},
+        {"--tune", "", "measures each convolution once and keeps the fastest kernels with the run",
+         set_true(a->tune)}}},
       device_flags(a->device)};
   command.run = [a](const std::vector<std::string>& words) { return train(*a, words); };
   return command;

@@ -13,8 +13,8 @@ namespace ganforge {
 
 class Trained {
  public:
-  /// From a run folder's newest checkpoint, or a checkpoint. Prints notices. Throws FormatError if it is none of `ganforge
-  /// train`.
+  /// From a run folder's newest checkpoint, or a checkpoint. Prints notices. Throws FormatError if it is none of
+  /// `ganforge train`.
   Trained(const std::string& run_or_checkpoint, const DeviceArguments& device);
 
   const Config& config() const { return config_; }

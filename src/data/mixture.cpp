@@ -21,7 +21,8 @@ Mixture ring8() {
 Mixture grid25() {
   Mixture mixture{"grid25", {}, 0.05f};
   for (int i = -2; i <= 2; ++i)
-    for (int j = -2; j <= 2; ++j) mixture.centres.push_back({2.0f * static_cast<float>(i), 2.0f * static_cast<float>(j)});
+    for (int j = -2; j <= 2; ++j)
+      mixture.centres.push_back({2.0f * static_cast<float>(i), 2.0f * static_cast<float>(j)});
   return mixture;
 }
 

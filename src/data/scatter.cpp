@@ -54,8 +54,8 @@ Image make_scatter(std::span<const float> real, std::span<const float> generated
       if (!(x >= 0 && x < size - 1 && y >= 0 && y < size - 1)) continue;
       for (int dy = 0; dy < 2; ++dy) {
         for (int dx = 0; dx < 2; ++dx) {
-          std::uint8_t* pixel = image.pixels.data() +
-                                3 * ((static_cast<std::ptrdiff_t>(y) + dy) * size + static_cast<std::ptrdiff_t>(x) + dx);
+          std::uint8_t* pixel = image.pixels.data() + 3 * ((static_cast<std::ptrdiff_t>(y) + dy) * size +
+                                                           static_cast<std::ptrdiff_t>(x) + dx);
           for (std::size_t c = 0; c < 3; ++c)
             pixel[c] = static_cast<std::uint8_t>(std::lround(pixel[c] + opacity * (colour[c] - pixel[c])));
         }

@@ -17,7 +17,7 @@ double variance_left() {
 }
 
 struct Mode {
-  double all = 0, count = 0;  // samples nearest to it; of those, the high-quality ones
+  double all = 0, count = 0;         // samples nearest to it; of those, the high-quality ones
   double x = 0, y = 0, squares = 0;  // sums over the latter, of what is relative to the centre
 };
 

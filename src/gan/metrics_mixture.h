@@ -10,8 +10,8 @@ namespace ganforge {
 
 struct MixtureMetrics {
   std::int64_t modes = 0;  ///< with a high-quality sample or more
-  /// Share of samples within 3σ of the nearest mode; 1 − e^−4.5 = 0.9889 for the mixture itself, more is a variance that
-  /// is too small.
+  /// Share of samples within 3σ of the nearest mode; 1 − e^−4.5 = 0.9889 for the mixture itself, more is a variance
+  /// that is too small.
   double high_quality = 0;
   /// KL(q ‖ uniform), q the shares of the modes in the samples, each with its nearest mode. (modes − 1)/(2·n) is to be
   /// expected of n samples of the mixture itself.

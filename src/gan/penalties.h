@@ -26,8 +26,8 @@ struct DiscriminatorPass {
   Value penalty;  ///< weighted sum; absent if there are none
 };
 
-/// The discriminator on a batch, with penalties. Real and generated samples are one batch of two statistic groups, unless
-/// one of r1 and r2 is wanted alone: then its gradient is taken from half the rows.
+/// The discriminator on a batch, with penalties. Real and generated samples are one batch of two statistic groups,
+/// unless one of r1 and r2 is wanted alone: then its gradient is taken from half the rows.
 DiscriminatorPass discriminate(Context& context, Network& discriminator, const DiscriminatorBatch& batch,
                                std::span<const ActivePenalty> penalties);
 

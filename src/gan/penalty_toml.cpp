@@ -12,10 +12,8 @@ constexpr std::pair<const char*, Schedule::Kind> decay_kinds[] = {{"constant", S
                                                                   {"linear", Schedule::Kind::linear},
                                                                   {"cosine", Schedule::Kind::cosine},
                                                                   {"step", Schedule::Kind::step}};
-constexpr std::pair<const char*, Penalty::Kind> penalty_kinds[] = {{"r1", Penalty::Kind::r1},
-                                                                   {"r2", Penalty::Kind::r2},
-                                                                   {"gp", Penalty::Kind::gp},
-                                                                   {"dragan", Penalty::Kind::dragan}};
+constexpr std::pair<const char*, Penalty::Kind> penalty_kinds[] = {
+    {"r1", Penalty::Kind::r1}, {"r2", Penalty::Kind::r2}, {"gp", Penalty::Kind::gp}, {"dragan", Penalty::Kind::dragan}};
 
 }  // namespace
 
@@ -35,8 +33,8 @@ void read_decay(TableReader& parent, const char* key, const std::string& source,
 
 std::string toml_decay(const char* key, const Decay& decay) {
   if (decay.kind == Schedule::Kind::constant) return {};
-  return fmt::format("{} = {{ kind = \"{}\", to = {}, begin = {}, end = {} }}\n", key, word_for(decay_kinds, decay.kind),
-                     toml_number(decay.to), decay.begin, decay.end);
+  return fmt::format("{} = {{ kind = \"{}\", to = {}, begin = {}, end = {} }}\n", key,
+                     word_for(decay_kinds, decay.kind), toml_number(decay.to), decay.begin, decay.end);
 }
 
 void validate_decay(const std::string& key, const Decay& decay) {
@@ -89,7 +87,8 @@ void validate(const std::vector<Penalty>& penalties) {
     if (p.interval < 1) throw ConfigError(fmt::format("{}.interval must be 1 or more, got {}", key, p.interval));
     if (p.interval > 1 && intervals.insert(p.interval).second && intervals.size() > 1)
       throw ConfigError(fmt::format("{}.interval is {}, another penalty's {}: intervals above 1 must agree", key,
-                                    p.interval, p.interval == *intervals.begin() ? *intervals.rbegin() : *intervals.begin()));
+                                    p.interval,
+                                    p.interval == *intervals.begin() ? *intervals.rbegin() : *intervals.begin()));
     validate_decay(key + ".decay", p.decay);
   }
 }

@@ -33,9 +33,9 @@ Config seed_dense() {
 }
 
 /// The convolutional GAN of the Keras tutorials: the generator's input is an image of noise. Differences from a literal
-/// copy: padding is "same", since with Keras' default the generator makes 22×22 and the discriminator runs out of pixels;
-/// the discriminator ends in 2×2 logits that are averaged to one, and the loss takes logits (the same function as sigmoid
-/// and cross-entropy, without overflow).
+/// copy: padding is "same", since with Keras' default the generator makes 22×22 and the discriminator runs out of
+/// pixels; the discriminator ends in 2×2 logits that are averaged to one, and the loss takes logits (the same function
+/// as sigmoid and cross-entropy, without overflow).
 Config seed_conv() {
   const auto conv = [](std::int64_t channels, std::int64_t stride) {
     return Conv2d{.out_channels = channels, .kernel = {3}, .stride = {stride}, .padding = {1}};
@@ -85,7 +85,8 @@ void dcgan_stack(Config& c, const std::vector<std::int64_t>& widths) {
   for (std::size_t i = 1; i < widths.size(); ++i) g.insert(g.end(), {dcgan_norm(), ReLU{}, enlarge(widths[i])});
   g.insert(g.end(), {dcgan_norm(), ReLU{}, enlarge(3), Tanh{}});
   std::vector<Layer> d = {halve(widths.back()), LeakyReLU{0.2f}};
-  for (std::size_t i = widths.size() - 1; i-- > 0;) d.insert(d.end(), {halve(widths[i]), dcgan_norm(), LeakyReLU{0.2f}});
+  for (std::size_t i = widths.size() - 1; i-- > 0;)
+    d.insert(d.end(), {halve(widths[i]), dcgan_norm(), LeakyReLU{0.2f}});
   d.push_back(Conv2d{.out_channels = 1, .kernel = {4}, .bias = false, .init = weights});
   c.generator = Sequential(g);
   c.discriminator = Sequential(d);
@@ -93,9 +94,16 @@ void dcgan_stack(Config& c, const std::vector<std::int64_t>& widths) {
 
 Config dcgan_28() {
   Config c = dcgan("dcgan-28", "DCGAN for 28×28 images: MNIST, Fashion-MNIST", "fashion-mnist");
-  c.generator = {Linear{7 * 7 * 128, false, weights}, Reshape{{7, 7, 128}}, dcgan_norm(), ReLU{}, enlarge(64),
-                 dcgan_norm(), ReLU{}, enlarge(1, true), Tanh{}};
-  c.discriminator = {halve(64, true), LeakyReLU{0.2f},          halve(128), dcgan_norm(), LeakyReLU{0.2f},
+  c.generator = {Linear{7 * 7 * 128, false, weights},
+                 Reshape{{7, 7, 128}},
+                 dcgan_norm(),
+                 ReLU{},
+                 enlarge(64),
+                 dcgan_norm(),
+                 ReLU{},
+                 enlarge(1, true),
+                 Tanh{}};
+  c.discriminator = {halve(64, true), LeakyReLU{0.2f},         halve(128), dcgan_norm(), LeakyReLU{0.2f},
                      Flatten{},       Linear{1, true, weights}};
   c.steps = 4700;  // five epochs of 60,000 images
   return c;
@@ -113,8 +121,8 @@ Config dcgan_64() {
   return c;
 }
 
-/// Layers of `width` and a last one, with the initial values of PyTorch: weights and biases U(±1/√fan_in). Biases of zero
-/// would put every kink through the origin.
+/// Layers of `width` and a last one, with the initial values of PyTorch: weights and biases U(±1/√fan_in). Biases of
+/// zero would put every kink through the origin.
 Sequential toy_net(std::int64_t in, std::int64_t width, int depth, std::int64_t out) {
   std::vector<Layer> layers;
   const auto linear = [&](std::int64_t features, std::int64_t fan_in) {
@@ -160,12 +168,8 @@ struct Entry {
   const char* name;
   Config (*make)();
 };
-constexpr Entry entries[] = {{"seed-dense", seed_dense},
-                             {"seed-conv", seed_conv},
-                             {"dcgan-28", dcgan_28},
-                             {"dcgan-32", dcgan_32},
-                             {"dcgan-64", dcgan_64},
-                             {"toy-2d", toy_2d}};
+constexpr Entry entries[] = {{"seed-dense", seed_dense}, {"seed-conv", seed_conv}, {"dcgan-28", dcgan_28},
+                             {"dcgan-32", dcgan_32},     {"dcgan-64", dcgan_64},   {"toy-2d", toy_2d}};
 
 }  // namespace
 

@@ -30,10 +30,10 @@ void check(const TrainerOptions& o, const Dataset& data) {
   if (!o.generator || !o.discriminator) throw ConfigError("a generator and a discriminator are wanted");
   validate(o);
   if (samples_per_step(o) > data.count())
-    throw ConfigError(fmt::format("a step draws {} samples (batch {} × d_steps {}{}), but {} has {}; use a smaller batch",
-                                  samples_per_step(o), o.batch, o.d_steps,
-                                  samples_per_step(o) > o.batch * o.d_steps ? ", and a batch for the generator" : "",
-                                  data.name(), data.count()));
+    throw ConfigError(fmt::format(
+        "a step draws {} samples (batch {} × d_steps {}{}), but {} has {}; use a smaller batch", samples_per_step(o),
+        o.batch, o.d_steps, samples_per_step(o) > o.batch * o.d_steps ? ", and a batch for the generator" : "",
+        data.name(), data.count()));
 }
 
 /// Shape [n, 1, …] that multiplies samples one by one.
@@ -73,8 +73,7 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
   if (discriminator_->output_shape().elements() != n)
     throw ShapeError(fmt::format("the discriminator must make one number a sample, but makes {}",
                                  Shape(discriminator_->output_shape().extents().subspan(1)).str()));
-  if (options_.ema_half_life > 0)
-    options_.ema_decay = std::exp2(-static_cast<float>(n) / options_.ema_half_life);
+  if (options_.ema_half_life > 0) options_.ema_decay = std::exp2(-static_cast<float>(n) / options_.ema_half_life);
   if (options_.ema_decay > 0) generator_->enable_ema(options_.ema_decay);
   for (const Penalty& penalty : options_.penalties)
     if (penalty.interval > 1) lazy_interval_ = penalty.interval;
@@ -138,9 +137,8 @@ void Trainer::build_step(Graph& graph, bool lazy) {
         context, *discriminator_, {real, fake, part(share, k), part(dragan_share, k), part(noise, k)}, penalties);
     d = discriminator_loss(pass.logits, o.objective, o.real_target);
     penalty = pass.penalty;
-    adam(context, *discriminator_,
-         grad(penalty ? d.loss + penalty : d.loss, discriminator_->parameters(context)), o.discriminator_adam,
-         drawn.schedules[0]);
+    adam(context, *discriminator_, grad(penalty ? d.loss + penalty : d.loss, discriminator_->parameters(context)),
+         o.discriminator_adam, drawn.schedules[0]);
     if (o.weight_clip > 0) {
       Variable& weights = discriminator_->weights();
       const double limit = static_cast<double>(o.weight_clip);
@@ -231,8 +229,8 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
 
 void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const {
   const auto at = [&](Slot slot) { return row[slot * statistics_stride]; };
-  callback({step, step * samples_per_step(options_), at(slot_d_loss), at(slot_g_loss), at(slot_d_real),
-            at(slot_d_fake), at(slot_d_accuracy), options_.penalties.empty() ? 0.0f : at(slot_penalty)});
+  callback({step, step * samples_per_step(options_), at(slot_d_loss), at(slot_g_loss), at(slot_d_real), at(slot_d_fake),
+            at(slot_d_accuracy), options_.penalties.empty() ? 0.0f : at(slot_penalty)});
 }
 
 void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every) {

@@ -35,8 +35,10 @@ Initializer Initializer::parse(const std::string& text) {
   if (std::sscanf(text.c_str(), "constant(%f)%n", &a, &end) == 1 && end == length) return {Kind::constant, a, 0};
   if (std::sscanf(text.c_str(), "normal(%f,%f)%n", &a, &b, &end) == 2 && end == length && b >= 0) return normal(a, b);
   if (std::sscanf(text.c_str(), "uniform(%f,%f)%n", &a, &b, &end) == 2 && end == length && a < b) return uniform(a, b);
-  throw ConfigError(fmt::format(
-      "unknown initialiser '{}'; known: glorot_uniform, normal(mean, stddev), uniform(low, high), constant(value), zeros, ones", text));
+  throw ConfigError(
+      fmt::format("unknown initialiser '{}'; known: glorot_uniform, normal(mean, stddev), uniform(low, high), "
+                  "constant(value), zeros, ones",
+                  text));
 }
 
 Context Context::groups(int groups) const {
