@@ -247,6 +247,8 @@ TEST(Config, KeepsPenaltiesAndDecays) {
   // A decay without an end goes on to the last step.
   EXPECT_EQ(trainer_options(config).generator_lr_decay.end, config.steps);
   EXPECT_EQ(trainer_options(config).penalties[0].decay.end, 100);
+  config.training.penalties.clear();
+  EXPECT_TRUE(parse_config(to_toml(config), "a.toml").training.penalties.empty());
   EXPECT_TRUE(parse_config("preset = \"toy-2d\"\npenalty = []\n", "a.toml").training.penalties.empty());
 
   const auto expect = [](const std::string& toml, const std::string& what) {

@@ -185,7 +185,7 @@ Command train_command() {
          set_preset(a->preset)},
         {"--config", "FILE", "model and settings from a TOML file; flags override it", set_text(a->config)},
         {"--data", "NAME|PATH",
-         fmt::format("fashion-mnist, mnist, cifar-10, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})",
+         fmt::format("fashion-mnist, mnist, cifar-10, ring8, grid25, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})",
                      d.data),
          set_text(a->data)},
         {"--skip-bad", "", "leaves out images of a folder that cannot be read", set_true(a->skip_bad)},

@@ -248,6 +248,7 @@ std::string to_toml(const Config& c) {
                       toml_number(t.weight_clip));
   text += fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\n", toml_number(t.ema_decay),
                       toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode));
+  if (t.penalties.empty()) text += "penalty = []\n";  // not those of the preset
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");
   if (t.latent.uniform)
