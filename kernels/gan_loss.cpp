@@ -10,7 +10,8 @@ void discriminator_loss(const CpuStream&, const DiscriminatorLossArgs& args) {
   std::int64_t correct = 0;
   for (std::int64_t i = 0; i < 2 * args.n; ++i) {
     const bool real = i < args.n;
-    const LossPoint point = discriminator_loss_point(args.objective, real, args.real_target, args.logits[i]);
+    const LossPoint point = discriminator_loss_point(args.objective, real, args.real_target, args.logits[i],
+                                                     args.logits[real ? i + args.n : i - args.n]);
     loss += point.loss;
     probability[real] += point.probability;
     correct += point.correct;
@@ -26,7 +27,8 @@ void generator_loss(const CpuStream&, const GeneratorLossArgs& args) {
   const double n = static_cast<double>(args.n);
   double loss = 0;
   for (std::int64_t i = 0; i < args.n; ++i) {
-    const GeneratorLossPoint point = generator_loss_point(args.objective, args.logits[i]);
+    const GeneratorLossPoint point =
+        generator_loss_point(args.objective, args.logits[i], args.real ? args.real[i] : 0.0f);
     loss += point.loss;
     args.dlogits[i] = point.gradient / static_cast<float>(n);
   }

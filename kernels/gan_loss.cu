@@ -34,7 +34,8 @@ __global__ void discriminator_loss_kernel(const DiscriminatorLossArgs args) {
   float sum[4] = {0, 0, 0, 0};  // loss, d_real, d_fake, correct
   for (std::int64_t i = threadIdx.x; i < 2 * args.n; i += threads_per_block) {
     const bool real = i < args.n;
-    const LossPoint point = discriminator_loss_point(args.objective, real, args.real_target, args.logits[i]);
+    const LossPoint point = discriminator_loss_point(args.objective, real, args.real_target, args.logits[i],
+                                                     args.logits[real ? i + args.n : i - args.n]);
     sum[0] += point.loss;
     sum[1] += real ? point.probability : 0.0f;
     sum[2] += real ? 0.0f : point.probability;
@@ -54,7 +55,8 @@ __global__ void generator_loss_kernel(const GeneratorLossArgs args) {
   const float n = static_cast<float>(args.n);
   float sum[1] = {0};
   for (std::int64_t i = threadIdx.x; i < args.n; i += threads_per_block) {
-    const GeneratorLossPoint point = generator_loss_point(args.objective, args.logits[i]);
+    const GeneratorLossPoint point =
+        generator_loss_point(args.objective, args.logits[i], args.real ? args.real[i] : 0.0f);
     sum[0] += point.loss;
     args.dlogits[i] = point.gradient / n;
   }

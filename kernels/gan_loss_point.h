@@ -25,10 +25,25 @@ struct LossPoint {
   bool correct;       // the logit is on its side of the border
 };
 
-GANFORGE_HD inline LossPoint discriminator_loss_point(Objective objective, bool real, float target, float logit) {
+/// `partner`: the logit of the same number in the other half. The loss of a pair counts at its real member.
+GANFORGE_HD inline LossPoint discriminator_loss_point(Objective objective, bool real, float target, float logit,
+                                                      float partner) {
   if (objective == Objective::least_squares) {
     const float distance = real ? logit - target : logit;
     return {0.5f * distance * distance, distance, logit, real ? logit > 0.5f : logit <= 0.5f};
+  }
+  if (objective == Objective::hinge) {
+    const float margin = real ? 1.0f - logit : 1.0f + logit;
+    const bool met = margin <= 0.0f;  // not max(): it would lose a NaN
+    const float gradient = met ? 0.0f : real ? -1.0f : 1.0f;
+    return {met ? 0.0f : margin, gradient, logit, real ? logit > 0.0f : logit <= 0.0f};
+  }
+  const bool above = real ? logit > partner : logit < partner;
+  if (objective == Objective::wasserstein) return {real ? -logit : logit, real ? -1.0f : 1.0f, logit, above};
+  if (objective == Objective::relativistic_paired) {
+    const Logistic l = logistic(logit - partner);
+    if (real) return {l.softplus_of_minus, -l.sigmoid_of_minus, l.sigmoid, above};
+    return {0.0f, l.sigmoid, l.sigmoid, above};
   }
   const Logistic l = logistic(logit);
   if (!real) return {l.softplus, l.sigmoid, l.sigmoid, logit <= 0.0f};
@@ -39,12 +54,14 @@ struct GeneratorLossPoint {
   float loss, gradient;
 };
 
-GANFORGE_HD inline GeneratorLossPoint generator_loss_point(Objective objective, float logit) {
+/// `real`: the logit of the same number on real images; 0 unless the objective is relativistic.
+GANFORGE_HD inline GeneratorLossPoint generator_loss_point(Objective objective, float logit, float real) {
   if (objective == Objective::least_squares) {
     const float distance = logit - 1.0f;
     return {0.5f * distance * distance, distance};
   }
-  const Logistic l = logistic(logit);
+  if (objective == Objective::hinge || objective == Objective::wasserstein) return {-logit, -1.0f};
+  const Logistic l = logistic(logit - real);
   if (objective == Objective::saturating) return {-l.softplus, -l.sigmoid};
   return {l.softplus_of_minus, -l.sigmoid_of_minus};
 }

@@ -100,11 +100,11 @@ __global__ void __launch_bounds__(threads) head_kernel(const __grid_constant__ H
   float gradient = 0.0f;
   if (a.discriminator) {
     const bool real = r < a.rows / 2;
-    const LossPoint point = discriminator_loss_point(a.objective, real, a.real_target, logit);
+    const LossPoint point = discriminator_loss_point(a.objective, real, a.real_target, logit, 0.0f);
     gradient = point.gradient / static_cast<float>(a.rows / 2);
     sums = {point.loss, real ? point.probability : 0.0f, real ? 0.0f : point.probability, point.correct ? 1.0f : 0.0f};
   } else {
-    const GeneratorLossPoint point = generator_loss_point(a.objective, logit);
+    const GeneratorLossPoint point = generator_loss_point(a.objective, logit, 0.0f);
     gradient = point.gradient / static_cast<float>(a.rows);
     sums.loss = point.loss;
   }

@@ -23,7 +23,7 @@ struct HeadArgs {
   float *d_real, *d_fake, *accuracy;  // scalars, of the discriminator
   std::int64_t rows, in;              // discriminator: the first half of the rows is real
   bool discriminator;                 // else generator
-  Objective objective;
+  Objective objective;                // not one that compares_pairs()
   float real_target;
   Activation act;
   void* workspace;   // head_workspace() bytes, any content

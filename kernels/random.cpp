@@ -63,12 +63,16 @@ void draw_batch(const CpuStream& stream, const DrawBatchArgs& args) {
     for (std::int64_t row = args.rows * thread / threads; row < args.rows * (thread + 1) / threads; ++row) {
       const bool drawn = !args.staged || args.labels;
       const std::int64_t sample = drawn ? shuffled_sample(args.seed, cursor + row, args.count) : 0;
-      const std::uint8_t* from = args.data + (args.staged ? row : sample) * args.sample;
       float* to = args.x + row * args.sample;
+      if (args.labels) args.y[row] = args.labels[sample];
+      if (args.values) {
+        for (std::int64_t i = 0; i < args.sample; ++i) to[i] = args.values[sample * args.sample + i];
+        continue;
+      }
+      const std::uint8_t* from = args.data + (args.staged ? row : sample) * args.sample;
       const float scale = args.scale, shift = args.shift;
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < args.sample; ++i) to[i] = add(mul(float(from[i]), scale), shift);
-      if (args.labels) args.y[row] = args.labels[sample];
     }
   });
   *args.new_cursor = cursor + args.rows;

@@ -70,10 +70,15 @@ __device__ inline void batch_item(std::int64_t item, const DrawBatchArgs& batch,
     shared_row = batch.staged ? row : sample;
   }
   __syncthreads();
-  const std::uint8_t* from = batch.data + shared_row * batch.sample + begin;
+  const std::int64_t first = shared_row * batch.sample + begin;
   __syncthreads();
   float* to = batch.x + row * batch.sample + begin;
   const int n = static_cast<int>(min(slice_elements, batch.sample - begin));
+  if (batch.values) {
+    for (int i = static_cast<int>(threadIdx.x); i < n; i += random_threads) to[i] = batch.values[first + i];
+    return;
+  }
+  const std::uint8_t* from = batch.data + first;
   const auto pixel = [&](unsigned value) { return add(mul(float(value), batch.scale), batch.shift); };
   if (batch.sample % 4 == 0 && reinterpret_cast<std::uintptr_t>(batch.data) % sizeof(uchar4) == 0 &&
       reinterpret_cast<std::uintptr_t>(batch.x) % sizeof(float4) == 0) {

@@ -33,9 +33,9 @@ void normal(const CudaStream& stream, const Draw& draw, const std::int64_t* tick
 
 /// Draws `rows` samples without replacement: row i is sample π_e(p mod count) with p = cursor + i, epoch e = p / count,
 /// and π_e the Feistel permutation of [0, count) keyed by (seed, e) (cycle walking). An epoch draws every sample once.
-///   data [count, sample] uint8, labels [count] int32 or null, cursor int64 scalar on the device
-///   →  x [rows, sample] = data · scale + shift (float32), y [rows] int32 (null if labels is), new_cursor = cursor +
-///   rows
+///   data [count, sample] uint8, or values of that shape, labels [count] int32 or null, cursor int64 scalar on the
+///   device →  x [rows, sample] = data · scale + shift, or values as they are (float32), y [rows] int32 (null if labels
+///   is), new_cursor = cursor + rows
 /// new_cursor may be cursor's memory. ticket: as in Adam.
 struct DrawBatchArgs {
   const std::uint8_t* data;
@@ -48,6 +48,7 @@ struct DrawBatchArgs {
   float scale, shift;
   std::uint64_t seed;
   unsigned* ticket;
+  const float* values = nullptr;  // where not null, in place of data
   bool staged = false;  // data [rows, sample] are the batch itself, in order; labels are drawn all the same
 };
 void draw_batch(const CpuStream& stream, const DrawBatchArgs& args);

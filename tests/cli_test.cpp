@@ -27,6 +27,8 @@ TEST_F(Cli, MistakesInTheCommandLineExitWith2) {
     expect_error({"train", "--steps", value}, 2, {"--steps must be a whole number from 1"});
   for (const char* value : {"0", "-0.1", "nan", "inf", "-inf", "1e-60", "1e60", "", "fast", "1,5"})
     expect_error({"train", "--lr-g", value}, 2, {"--lr-g must be a number above 0"});
+  expect_error({"train", "--r1", "0"}, 2, {"--r1 must be a number above 0, got '0'"});
+  expect_error({"train", "--objective", "hinges"}, 2, {"did you mean 'hinge'?"});
   expect_error({"train", "--batch", "0"}, 2, {"--batch must be a whole number from 1 to 1000000, got '0'"});
   expect_error({"train", "--threads", "0"}, 2, {"--threads must be a whole number from 1 to 1024"});
   expect_error({"train", "--epochs", "0"}, 2, {"--epochs"});
@@ -151,9 +153,11 @@ TEST_F(Cli, HelpBeginsWithExamplesAndShowsDefaults) {
     EXPECT_LT(help.out.find("Examples"), help.out.find("  --"));
   }
   const std::string text = run({"train", "-h"}).out;
-  for (const char* flag : {"--preset", "--config", "--data", "--steps", "--epochs", "--batch", "--seed", "--lr-g",
-                           "--lr-d", "--device", "--out", "--resume", "--sample-every", "--checkpoint-every",
-                           "--threads", "--precision", "--progress", "--dry-run", "--data-memory", "--objective", "--conv", "--tune", "default 64", "default 0.0002"})
+  for (const char* flag :
+       {"--preset",      "--config",   "--data",    "--steps",     "--epochs", "--batch",        "--seed",
+        "--lr-g",        "--lr-d",     "--device",  "--out",       "--resume", "--sample-every", "--checkpoint-every",
+        "--threads",     "--progress", "--dry-run", "--objective", "--conv",   "--tune",         "default 64",
+        "default 0.0002", "--precision", "--data-memory"})
     EXPECT_NE(text.find(flag), std::string::npos) << flag;
   EXPECT_NE(run({"--version"}).out.find(GANFORGE_VERSION), std::string::npos);
 }
@@ -183,9 +187,9 @@ TEST_F(Cli, RunFolderHoldsWhatItShould) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     EXPECT_EQ(rows[i]["step"], 2 * (i + 1));
     EXPECT_EQ(rows[i]["images"], 16 * (i + 1));
-    for (const char* key : {"d_loss", "g_loss", "d_real", "d_fake", "images_per_s", "seconds"})
+    for (const char* key : {"d_loss", "g_loss", "d_real", "d_fake", "d_accuracy", "penalty", "images_per_s", "seconds"})
       EXPECT_TRUE(rows[i][key].is_number()) << key;
-    EXPECT_EQ(rows[i].size(), 8u);
+    EXPECT_EQ(rows[i].size(), 10u);
   }
   const json record = json::parse(slurp(path(run0) / "run.json"));
   EXPECT_EQ(record["seed"], 5);
@@ -216,7 +220,8 @@ TEST_F(Cli, DryRunWritesNothing) {
   const Result result = run(train_words + Words{"--dry-run"} + small);
   EXPECT_EQ(result.code, 0);
   EXPECT_EQ(result.err, "");
-  for (const char* part : {"generator", "discriminator", "[N, 28, 28, 1]", " kernels, 0 copies", "Copies", "arena", "adam"})
+  for (const char* part :
+       {"generator", "discriminator", "[N, 28, 28, 1]", " kernels, 0 copies", "Copies", "arena", "adam"})
     EXPECT_NE(result.out.find(part), std::string::npos) << part << "\n" << result.out;
   EXPECT_FALSE(fs::exists(path("runs")));
 }
@@ -239,6 +244,40 @@ TEST_F(Cli, BenchPrintsOneObject) {
   if (object["allocations_per_step"].is_number()) {
     EXPECT_EQ(object["allocations_per_step"], 0);
   }
+}
+
+TEST_F(Cli, MixtureIsTrainedAndMeasured) {
+  const Words toy = {"--preset", "toy-2d", "--steps", "4", "--batch", "16"};
+  train(toy + Words{"--data", "grid25", "--r1", "0.5", "--gp", "2", "--d-steps", "2"});
+  const std::string folder = "runs/00000-toy-2d-grid25";
+  const std::string config = slurp(path(folder) / "config.toml");
+  EXPECT_NE(config.find("[[penalty]]\ntype = \"r1\"\nweight = 0.5\n"), std::string::npos) << config;
+  EXPECT_NE(config.find("[[penalty]]\ntype = \"gp\"\nweight = 2.0\n"), std::string::npos) << config;
+  EXPECT_NE(config.find("d_steps = 2"), std::string::npos);
+  EXPECT_TRUE(slurp(path(folder) / "samples/step-000004.png").starts_with("\x89PNG"));
+
+  const Result text = run({"eval", folder, "--device", "cpu"});
+  ASSERT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("modes"), std::string::npos);
+  EXPECT_NE(text.out.find("/25"), std::string::npos) << text.out;
+  const json a = json::parse(run({"eval", folder, "--device", "cpu", "--n", "1000", "--seed", "5", "--json"}).out);
+  EXPECT_EQ(a["data"], "grid25");
+  EXPECT_EQ(a["step"], 4);
+  EXPECT_EQ(a["n"], 1000);
+  EXPECT_EQ(a["seed"], 5);
+  EXPECT_GE(a["modes"], 0);
+  EXPECT_GT(a["reverse_kl"], 0.1);  // four steps are not enough
+  EXPECT_EQ(a["real"]["modes"], 25);
+  EXPECT_NEAR(a["real"]["high_quality"].get<double>(), 0.989, 0.02);
+  EXPECT_NEAR(a["real"]["sigma_ratio"].get<double>(), 1, 0.05);
+
+  const Result sample = run({"sample", folder, "--device", "cpu", "--out", "x.png"});
+  EXPECT_EQ(sample.code, 0) << sample.err;
+  train(small);
+  const Result image_run = run({"eval", "runs/00001-small-images-idx3-ubyte", "--device", "cpu"});
+  EXPECT_EQ(image_run.code, 1);
+  EXPECT_NE(image_run.err.find("eval measures models of ring8 and grid25"), std::string::npos) << image_run.err;
+  EXPECT_EQ(run({"data", "inspect", "ring8"}).code, 1);
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace {
 using kernel_test::Array;
 using kernel_test::devices;
 
-constexpr Objective objectives[] = {Objective::non_saturating, Objective::saturating, Objective::least_squares};
+constexpr Objective objectives[] = {Objective::non_saturating, Objective::saturating,  Objective::least_squares,
+                                    Objective::hinge,          Objective::wasserstein, Objective::relativistic_paired};
 
 double softplus(double x) {
   return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
@@ -29,26 +30,46 @@ struct Result {
 /// The formulae of gan_loss.h in double precision, without a gradient.
 Result discriminator_reference(Objective objective, const std::vector<double>& logits, double target) {
   const std::size_t n = logits.size() / 2;
-  const bool squares = objective == Objective::least_squares;
   Result want;
   for (std::size_t i = 0; i < n; ++i) {
     const double r = logits[i], f = logits[n + i];
-    want.loss +=
-        squares ? 0.5 * (r - target) * (r - target) + 0.5 * f * f : softplus(-r) + (1 - target) * r + softplus(f);
-    want.d_real += squares ? r : sigmoid(r);
-    want.d_fake += squares ? f : sigmoid(f);
-    want.accuracy += (r > (squares ? 0.5 : 0)) + !(f > (squares ? 0.5 : 0));
+    want.d_real += r, want.d_fake += f;
+    double border = 0;
+    switch (objective) {
+      case Objective::least_squares:
+        want.loss += 0.5 * (r - target) * (r - target) + 0.5 * f * f;
+        border = 0.5;
+        break;
+      case Objective::hinge:
+        want.loss += std::max(0.0, 1 - r) + std::max(0.0, 1 + f);
+        break;
+      case Objective::wasserstein:
+        want.loss += f - r;
+        break;
+      case Objective::relativistic_paired:
+        want.loss += softplus(f - r);
+        want.d_real += sigmoid(r - f) - r, want.d_fake += sigmoid(f - r) - f;
+        break;
+      default:
+        want.loss += softplus(-r) + (1 - target) * r + softplus(f);
+        want.d_real += sigmoid(r) - r, want.d_fake += sigmoid(f) - f;
+    }
+    const bool pairs = objective == Objective::wasserstein || objective == Objective::relativistic_paired;
+    want.accuracy += pairs ? 2 * (r > f) : (r > border) + !(f > border);
   }
   want.loss /= double(n), want.d_real /= double(n), want.d_fake /= double(n), want.accuracy /= 2 * double(n);
   return want;
 }
 
-double generator_reference(Objective objective, const std::vector<double>& logits) {
+double generator_reference(Objective objective, const std::vector<double>& logits, const std::vector<double>& real) {
   double loss = 0;
-  for (double f : logits) {
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const double f = logits[i];
     if (objective == Objective::non_saturating) loss += softplus(-f);
     if (objective == Objective::saturating) loss -= softplus(f);
     if (objective == Objective::least_squares) loss += 0.5 * (f - 1) * (f - 1);
+    if (objective == Objective::hinge || objective == Objective::wasserstein) loss -= f;
+    if (objective == Objective::relativistic_paired) loss += softplus(real[i] - f);
   }
   return loss / double(logits.size());
 }
@@ -87,10 +108,12 @@ Result discriminator(Device& device, Objective objective, const std::vector<floa
   return {loss.value(), d_real.value(), d_fake.value(), accuracy.value(), {gradient.begin(), gradient.end()}};
 }
 
-Result generator(Device& device, Objective objective, const std::vector<float>& logits) {
+Result generator(Device& device, Objective objective, const std::vector<float>& logits,
+                 const std::vector<float>& on_real = {}) {
   const auto n = static_cast<std::int64_t>(logits.size());
-  Array<float> x(device, logits), dx(device, n), loss(device, 1);
-  const GeneratorLossArgs args{x.data(), loss.data(), dx.data(), n, objective};
+  Array<float> x(device, logits), r(device, on_real.empty() ? logits : on_real), dx(device, n), loss(device, 1);
+  const float* real = is_relativistic(objective) ? r.data() : nullptr;
+  const GeneratorLossArgs args{x.data(), real, loss.data(), dx.data(), n, objective};
   std::visit([&](const auto& stream) { generator_loss(stream, args); }, device.stream());
   const auto gradient = dx.values();
   return {.loss = loss.value(), .dlogits = {gradient.begin(), gradient.end()}};
@@ -131,12 +154,14 @@ TEST(GeneratorLoss, IsItsFormulaAndItsGradient) {
       for (std::int64_t n : {1, 3, 17, 64, 129, 300}) {
         SCOPED_TRACE(kernel_test::describe(device) + ", n = " + std::to_string(n));
         const auto logits = some_logits(n);
-        const std::vector<double> x(logits.begin(), logits.end());
-        const Result got = generator(device, objective, logits);
-        const double want = generator_reference(objective, x);
+        std::vector<float> on_real = some_logits(2 * n);
+        on_real.erase(on_real.begin(), on_real.begin() + n);
+        const std::vector<double> x(logits.begin(), logits.end()), real(on_real.begin(), on_real.end());
+        const Result got = generator(device, objective, logits, on_real);
+        const double want = generator_reference(objective, x, real);
         EXPECT_NEAR(got.loss, want, 1e-6 * (1 + std::abs(want)));
         expect_gradient(got.dlogits,
-                        differences([&](const auto& at) { return generator_reference(objective, at); }, x));
+                        differences([&](const auto& at) { return generator_reference(objective, at, real); }, x));
       }
     }
   }

@@ -381,6 +381,8 @@ void add_losses(std::vector<OpCase>& rows) {
   };
   const auto g_head = [](Objective objective) { return [=](const Values& in) { return Values{generator_loss(linear(in[0], in[1], in.size() > 2 ? in[2] : Value(), {}), objective)}; }; };
   const Options on_cuda{.kernel = true, .cuda_only = "head"};
+  const auto g_relative = [](Objective objective) { return [=](const Values& in) { return Values{generator_loss(in[0], objective, in.size() > 1 ? in[1] : Value())}; }; };
+  const Options pairs = fused_bad(Inputs{f32(7)}, Inputs{f32(7), f32(8)}, Inputs{f32(0), f32(0)});
   const Options halves = fused_bad(Inputs{f32(7)}, Inputs{f32(0)}, Inputs{i32({4}, 0, 1)}), any = fused_bad(Inputs{f32(0)}, Inputs{i32({4}, 0, 1)});
   const Input logits = f32().in(-4, 4);
   const auto of = [&](const Shape& shape) { Input input = logits; input.type.shape = shape; return Inputs{input}; };
@@ -393,6 +395,14 @@ void add_losses(std::vector<OpCase>& rows) {
     {"discriminator_loss least_squares, smooth", of({34, 3, 3, 1}), d_loss(Objective::least_squares, 0.9f), halves},
     {"discriminator_loss non_saturating, on the border", of({34}), on_border(Objective::non_saturating), {.kernel = true, .differentiable = false}},
     {"discriminator_loss least_squares, on the border", of({34}), on_border(Objective::least_squares), {.kernel = true, .differentiable = false}},
+    {"discriminator_loss hinge", of({34}), d_loss(Objective::hinge, 1), halves},
+    {"discriminator_loss wasserstein", of({18, 1}), d_loss(Objective::wasserstein, 1), halves},
+    {"discriminator_loss relativistic_paired", of({34}), d_loss(Objective::relativistic_paired, 1), halves},
+    {"discriminator_loss relativistic_average", of({18}), d_loss(Objective::relativistic_average, 1), {.bad = halves.bad}},
+    {"generator_loss hinge", of({17}), g_loss(Objective::hinge), any},
+    {"generator_loss wasserstein", of({17}), g_loss(Objective::wasserstein), any},
+    {"generator_loss relativistic_paired", {of({17})[0], of({17})[0]}, g_relative(Objective::relativistic_paired), pairs},
+    {"generator_loss relativistic_average", {of({9, 1})[0], of({9})[0]}, g_relative(Objective::relativistic_average), {.bad = pairs.bad}},
     {"generator_loss non_saturating", of({17}), g_loss(Objective::non_saturating), any},
     {"generator_loss saturating", of({129, 1}), g_loss(Objective::saturating), any},
     {"generator_loss least_squares", of({1}), g_loss(Objective::least_squares), any},

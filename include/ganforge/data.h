@@ -4,6 +4,7 @@
 #include <ganforge/store.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -39,7 +40,7 @@ class Bytes {
   std::span<const std::uint8_t> bytes_;
 };
 
-/// Images of one size as bytes, sample after sample, each NHWC without N.
+/// Images of one size as bytes, sample after sample, each NHWC without N; or samples of numbers.
 struct HostDataset {
   std::string name;
   Shape sample;  ///< [height, width, channels]
@@ -49,7 +50,23 @@ struct HostDataset {
   std::vector<std::string> classes;     ///< names; empty if there are no labels
   std::string format = {};              ///< what it was read from, in words
   std::vector<std::string> notes = {};  ///< what was done to the images and a person should know, a line each
+  /// uint8: images. float32: `pixels` holds the bytes of float32 numbers, which a step takes as they are; `sample` has
+  /// any shape.
+  DType type = DType::uint8;
 };
+
+/// A mixture of equal, round normal distributions in the plane: a data set whose truth is known.
+struct Mixture {
+  std::string name;
+  std::vector<std::array<float, 2>> centres;
+  float sigma;
+};
+/// ring8: 8 modes on the unit circle, σ 0.01. grid25: 5 × 5 modes at {−4, −2, 0, 2, 4}², σ 0.05. The data of PacGAN
+/// (Lin et al., arXiv:1712.04086). Null for another name.
+const Mixture* find_mixture(const std::string& name);
+/// `count` samples [2], an equal number of each mode (but for the remainder), one mode after the other in turn; a
+/// function of the mixture, `count` and `seed`.
+HostDataset sample_mixture(const Mixture& mixture, std::int64_t count, std::uint64_t seed);
 
 /// What is wanted of a data set. Height and width go together.
 struct DatasetOptions {
@@ -92,7 +109,8 @@ HostDataset read_packed(const std::filesystem::path& path);
 /// they say.
 void write_packed(const std::filesystem::path& path, const HostDataset& data);
 
-/// A data set by name ("fashion-mnist", "mnist", "cifar-10"), or from a path: a file that read_idx(), read_cifar10(),
+/// A data set by name ("fashion-mnist", "mnist", "cifar-10"; "ring8" and "grid25": 100,000 samples of the mixture), or
+/// from a path: a file that read_idx(), read_cifar10(),
 /// read_npy_images() or read_packed() reads, or a folder of images, or with data_batch_*.bin and test_batch.bin, or
 /// with
 ///
@@ -121,6 +139,10 @@ void write_png(const std::filesystem::path& path, const Image& image);
 /// [height, width, channels] with 1 or 3 channels. Throws ShapeError, or ConfigError unless low < high.
 Image make_grid(std::span<const float> samples, const Shape& sample, float low, float high, int columns = 0);
 
+/// Points in the plane, as a square picture of `size` pixels: `real` in grey under `generated` in colour. Each is x, y,
+/// x, y, …; the picture shows all of `real`, or of `generated` if that is empty, with a margin.
+Image make_scatter(std::span<const float> real, std::span<const float> generated, int size = 600);
+
 /// Where the samples of a data set are while a GPU trains on them. The results are the same bits. (The CPU uses them
 /// where they lie, and so reads a packed file from the page cache.)
 enum class Residency {
@@ -129,7 +151,7 @@ enum class Residency {
   host  ///< streamed: each batch is copied to the device while the step before it runs
 };
 
-/// Samples for a device as bytes. Labels (4 bytes a sample) are always on the device.
+/// Samples for a device, images as bytes. Labels (4 bytes a sample) are always on the device.
 class Dataset {
  public:
   /// Throws DeviceError if what shall be on the device does not fit.

@@ -4,6 +4,7 @@
 #include <ganforge/data.h>
 #include <ganforge/layers.h>
 #include <ganforge/objective.h>
+#include <ganforge/penalty.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -42,15 +43,25 @@ struct TrainerOptions {
   Model generator, discriminator;
   LatentSpec latent = 100;  ///< shape without the batch, and distribution
   Objective objective = Objective::non_saturating;
-  float real_target = 1.0f;  ///< one-sided label smoothing: below 1, e.g. 0.9
+  float real_target = 1.0f;  ///< one-sided label smoothing: below 1, e.g. 0.9; where has_target(objective)
   std::int64_t batch = 64;   ///< real samples, and as many generated ones
   int d_steps = 1;           ///< discriminator updates a step
+  /// The generator's update draws latents of its own, and real samples if the objective is relativistic (WGAN-GP,
+  /// SNGAN, R3GAN). Else it reuses those of the discriminator's last update (DCGAN, and cheaper).
+  bool fresh_latents = false;
+  std::vector<Penalty> penalties;  ///< at most one of each kind; intervals other than 1 must agree
+  float weight_clip = 0;           ///< the discriminator's weights stay within ± this (the first WGAN); 0: anywhere
   AdamOptions generator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
   AdamOptions discriminator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
+  Decay generator_lr_decay, discriminator_lr_decay;
   float ema_decay = 0;       ///< moving average of the generator's weights; 0: none
+  float ema_half_life = 0;   ///< the same as a half-life in samples: decay = ½^(batch / half-life); 0: none
   float low = -1, high = 1;  ///< the generator's range: data bytes 0…255 are mapped to it
   std::uint64_t seed = 1;
 };
+
+/// Real samples that a step draws.
+std::int64_t samples_per_step(const TrainerOptions& options);
 
 /// Throws ConfigError if a value is out of range; the message names it.
 void validate(const TrainerOptions& options);
@@ -60,8 +71,9 @@ struct Stats {
   std::int64_t step = 0;    ///< from 1
   std::int64_t images = 0;  ///< real samples seen so far
   float d_loss = 0, g_loss = 0;
-  float d_real = 0, d_fake = 0;  ///< mean σ(logit) on real and generated samples (least squares: of the score)
+  float d_real = 0, d_fake = 0;  ///< mean σ(logit) on real and generated samples; kernels/gan_loss.h
   float d_accuracy = 0;          ///< share of samples that the discriminator has on the right side
+  float penalty = 0;             ///< the sum of all, weighted; not in d_loss. 0 in steps without
 };
 
 /// Generated samples on the host.
@@ -101,11 +113,12 @@ class Trainer {
   Network& discriminator() { return *discriminator_; }
   const TrainerOptions& options() const { return options_; }
   VariableStore& store() { return store_; }
-  /// The training step.
+  /// The training step, without lazy penalties.
   const Program& program() const { return programs_[0]; }
 
  private:
-  void build_step(Graph& graph);
+  void build_step(Graph& graph, bool lazy);
+  Program& step_program();
   void build_sampling(Graph& graph);
   void compile_programs();
   void emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const;
@@ -116,7 +129,8 @@ class Trainer {
   TrainerOptions options_;
   VariableStore store_;
   std::unique_ptr<Network> generator_, discriminator_;
-  std::vector<Program> programs_;  // step, sampling
+  std::vector<Program> programs_;  // step, sampling, and the step with lazy penalties if there are any
+  std::int64_t lazy_interval_ = 0;
   HostMirror ring_, ring_tick_;
   std::int64_t step_ = 0, reported_ = 0;
 };

@@ -16,13 +16,13 @@ struct Linear {
   static constexpr auto name = "linear";
   std::int64_t out_features = 1;
   bool bias = true;
-  Initializer init = Initializer::glorot_uniform();
+  Initializer init = Initializer::glorot_uniform(), bias_init = Initializer::zeros();
   Value operator()(Context& context, Value x, const Activation& activation) const;
-  void visit(auto&& v) { v("out_features", out_features), v("bias", bias), v("init", init); }
+  void visit(auto&& v) { v("out_features", out_features), v("bias", bias), v("init", init), v("bias_init", bias_init); }
 };
-/// Convolution of images [N, H, W, C] → [N, P, Q, out_channels]; the activation that follows is fused. `kernel`, `stride`
-/// and `dilation` are one number or two (vertical, horizontal); `padding` is one, two, or four (top, bottom, left,
-/// right). P = ⌊(H + padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
+/// Convolution of images [N, H, W, C] → [N, P, Q, out_channels]; the activation that follows is fused. `kernel`,
+/// `stride` and `dilation` are one number or two (vertical, horizontal); `padding` is one, two, or four (top, bottom,
+/// left, right). P = ⌊(H + padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
 struct Conv2d {
   static constexpr auto name = "conv2d";
   std::int64_t out_channels = 1;

@@ -33,18 +33,20 @@ struct Initializer {
   enum class Kind {
     constant,       ///< value
     normal,         ///< N(mean, stddev)
+    uniform,        ///< U(low, high)
     glorot_uniform  ///< U(−a, a), a = √(6/(fan_in + fan_out)) (Glorot & Bengio 2010; Keras' default)
   };
   Kind kind = Kind::constant;
-  float mean = 0;  ///< or the constant
-  float stddev = 0;
+  float mean = 0;    ///< or the constant, or low
+  float stddev = 0;  ///< or high
 
   static Initializer zeros() { return {}; }
   static Initializer ones() { return {Kind::constant, 1, 0}; }
   static Initializer glorot_uniform() { return {Kind::glorot_uniform, 0, 0}; }
   static Initializer normal(float mean, float stddev) { return {Kind::normal, mean, stddev}; }
+  static Initializer uniform(float low, float high) { return {Kind::uniform, low, high}; }
 
-  /// "glorot_uniform", "normal(0, 0.02)", "constant(1)"
+  /// "glorot_uniform", "normal(0, 0.02)", "uniform(-1, 1)", "constant(1)"
   std::string str() const;
   /// Throws ConfigError.
   static Initializer parse(const std::string& text);

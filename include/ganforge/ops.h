@@ -52,9 +52,9 @@ Value pow(Value x, double exponent);
 Value affine(Value x, double a, double b);      ///< a·x + b
 Value clamp(Value x, double low, double high);  ///< gradient where low < x < high
 Value activate(Value x, const Activation& activation);
-/// dy ⊙ act′, act′ taken from the activation's output y, which has dy's type. Where dy comes from a linear_input_grad, a
-/// convolution or a batch_norm_grad of y without an epilogue of its own, be it reshaped, that op does it in its epilogue.
-/// Piecewise linear activations: a mask, without derivative in y.
+/// dy ⊙ act′, act′ taken from the activation's output y, which has dy's type. Where dy comes from a linear_input_grad,
+/// a convolution or a batch_norm_grad of y without an epilogue of its own, be it reshaped, that op does it in its
+/// epilogue. Piecewise linear activations: a mask, without derivative in y.
 Value act_grad(Value dy, Value y, const Activation& activation);
 
 inline Value operator+(Value x, Value y) {
@@ -136,11 +136,11 @@ Values split(Value x, int parts);
 /// op(a)·op(b) over the last two axes; leading axes must agree, or one operand has none and is used for every matrix.
 Value matmul(Value a, Value b, bool transpose_a = false, bool transpose_b = false);
 
-/// Convolution of images x [N, H, W, C] with filters w [K, R, S, C/groups] → [N, P, Q, K], then act(· + b) with b [K] or
-/// absent. P = ⌊(H + top + bottom − dilation·(R − 1) − 1) / stride⌋ + 1, likewise Q. One-dimensional: H = R = 1.
+/// Convolution of images x [N, H, W, C] with filters w [K, R, S, C/groups] → [N, P, Q, K], then act(· + b) with b [K]
+/// or absent. P = ⌊(H + top + bottom − dilation·(R − 1) − 1) / stride⌋ + 1, likewise Q. One-dimensional: H = R = 1.
 Value conv2d(Value x, Value w, const Conv2dOptions& options = {}, Value b = {}, const Activation& activation = {});
-/// Gradient of conv2d in its input: y [N, P, Q, K], w [K, R, S, C/groups] → [N, height, width, C], then act(· + b) with b
-/// [C] or absent. `height` and `width` must be those of an image that conv2d maps to P × Q.
+/// Gradient of conv2d in its input: y [N, P, Q, K], w [K, R, S, C/groups] → [N, height, width, C], then act(· + b) with
+/// b [C] or absent. `height` and `width` must be those of an image that conv2d maps to P × Q.
 Value conv2d_input(Value y, Value w, std::int64_t height, std::int64_t width, const Conv2dOptions& options = {},
                    Value b = {}, const Activation& activation = {});
 /// Gradient of conv2d in its filters: x [N, H, W, C], y [N, P, Q, K] → [K, kernel_h, kernel_w, C/groups].
@@ -148,8 +148,8 @@ Value conv2d_weight(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel
 /// conv2d_weight, and y summed over its channels [K]: the gradients of a convolution's filters and bias.
 std::pair<Value, Value> conv2d_weight_grad(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel_w,
                                            const Conv2dOptions& options = {});
-/// Transposed convolution: conv2d_input by another name. x [N, H, W, Cin], w [Cin, R, S, Cout/groups], the filter of the
-/// convolution that maps the result's channels to x's → [N, (H − 1)·stride − top − bottom + dilation·(R − 1) + 1 +
+/// Transposed convolution: conv2d_input by another name. x [N, H, W, Cin], w [Cin, R, S, Cout/groups], the filter of
+/// the convolution that maps the result's channels to x's → [N, (H − 1)·stride − top − bottom + dilation·(R − 1) + 1 +
 /// output_padding, likewise, Cout]. Arithmetic: Dumoulin & Visin, arXiv:1603.07285, chapter 4.
 Value conv_transpose2d(Value x, Value w, const ConvTranspose2dOptions& options = {}, Value b = {},
                        const Activation& activation = {});
@@ -215,8 +215,10 @@ struct DiscriminatorLoss {
   Value d_real, d_fake, accuracy;  ///< scalars: kernels/gan_loss.h; accuracy has no gradient
 };
 /// logits […] whose outermost half is of real samples, the other of generated ones.
+/// `real_target` counts where has_target(objective).
 DiscriminatorLoss discriminator_loss(Value logits, Objective objective, float real_target = 1.0f);
-Value generator_loss(Value logits, Objective objective);
+/// logits on generated samples; a relativistic objective also wants as many on real ones, the others none.
+Value generator_loss(Value logits, Objective objective, Value on_real = {});
 
 // --- images [N, H, W, C], and layers that act on each sample alone
 // -------------------------------------------------------------------------------------

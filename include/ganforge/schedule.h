@@ -16,4 +16,13 @@ struct Schedule {
   friend bool operator==(const Schedule&, const Schedule&) = default;
 };
 
+/// How a value goes on from what it is at the beginning: the rest of a schedule.
+struct Decay {
+  Schedule::Kind kind = Schedule::Kind::constant;
+  float to = 0;
+  std::int64_t begin = 0, end = 0;
+  Schedule from(float value) const { return {kind, value, to, begin, end}; }
+  friend bool operator==(const Decay&, const Decay&) = default;
+};
+
 }  // namespace ganforge

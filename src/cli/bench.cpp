@@ -86,7 +86,7 @@ int bench(const BenchArguments& a) {
     flops += launch.flops;
     bytes += launch.bytes;
   }
-  const auto images_per_step = static_cast<double>(config.training.batch * config.training.d_steps);
+  const auto images_per_step = static_cast<double>(samples_per_step(config.training));
   auto where = describe(device);
   nlohmann::ordered_json result = {{"preset", config.preset},
                                    {"device", where["device"]},

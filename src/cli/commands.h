@@ -7,6 +7,7 @@ namespace ganforge {
 
 Command train_command();
 Command sample_command();
+Command eval_command();
 Command info_command();
 Command bench_command();
 Command selftest_command();

@@ -2,9 +2,8 @@
 #include "src/cli/commands.h"
 #include "src/cli/open_device.h"
 #include "src/cli/run_folder.h"
-#include "src/cli/synthetic.h"
+#include "src/cli/trained.h"
 #include "src/data/npy.h"
-#include "src/data/safetensors.h"
 
 #include <ganforge/gan.h>
 
@@ -33,29 +32,11 @@ Setter set_image_path(std::string& to) {
 }
 
 int sample(const SampleArguments& a) {
-  std::vector<std::string> notices;
-  const std::filesystem::path checkpoint = newest_checkpoint(*a.source, notices).path;
-  const Metadata metadata = read_safetensors(checkpoint).metadata;
-  const auto text = metadata.find("config");
-  if (text == metadata.end())
-    throw FormatError(
-        fmt::format("{}: not a checkpoint of `ganforge train`: no configuration in it", checkpoint.string()));
-  Config config = parse_config(text->second, checkpoint.string());
-
-  // Sampling needs no data set: the smallest that a step can be built on stands in.
-  config.training.batch = 2;
-  config.training.d_steps = 1;
-  Device device = open_device(a.device, notices);
-  device.conv_policy() = config.convolutions;
-  if (device.supports(config.precision)) device.set_precision(config.precision);
-  const Dataset data(device, synthetic_data(config, 2));
-  Trainer trainer(device, data, trainer_options(config));
-  trainer.load(checkpoint);
-  print_notices(notices);
-
+  const Trained trained(*a.source, a.device);
+  Trainer& trainer = trained.trainer();
   const Samples samples = trainer.sample(a.n.value_or(64), static_cast<std::uint64_t>(a.seed.value_or(0)));
   if (a.out.ends_with(".png"))
-    write_png(a.out, samples);
+    write_picture(a.out, samples, trained.config().data);
   else
     write_npy(a.out, {DType::float32, samples.shape}, samples.values.data());
   fmt::print("{}: {} samples {} of step {}\n", a.out, samples.shape[0], Shape(samples.shape.extents().subspan(1)).str(),

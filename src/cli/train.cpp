@@ -6,6 +6,7 @@
 #include "src/cli/training_run.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -23,7 +24,8 @@ constexpr std::int64_t max_steps = 1'000'000'000'000;
 struct TrainArguments {
   std::optional<std::string> preset, config, data, out, resume;
   std::optional<std::int64_t> steps, epochs, batch, seed, sample_every, checkpoint_every;
-  std::optional<float> lr_g, lr_d;
+  std::optional<float> lr_g, lr_d, r1, r2, gp, clip;
+  std::optional<std::int64_t> d_steps;
   DeviceArguments device;
   Residency data_memory = Residency::automatic;
   std::string progress = "auto", objective, conv, precision;
@@ -46,6 +48,11 @@ void check_combinations(const TrainArguments& a) {
                                                 {"--out", a.out.has_value()},
                                                 {"--objective", !a.objective.empty()},
                                                 {"--conv", !a.conv.empty()},
+                                                {"--d-steps", a.d_steps.has_value()},
+                                                {"--r1", a.r1.has_value()},
+                                                {"--r2", a.r2.has_value()},
+                                                {"--gp", a.gp.has_value()},
+                                                {"--clip", a.clip.has_value()},
                                                 {"--tune", a.tune}};
   for (const auto& [flag, given] : fixed)
     if (given)
@@ -63,6 +70,16 @@ std::string portable(const std::string& data) {
   return fs::absolute(data).lexically_normal().string();
 }
 
+/// Adds the penalty, or changes its weight.
+void set_penalty(std::vector<Penalty>& penalties, Penalty::Kind kind, const std::optional<float>& weight) {
+  if (!weight) return;
+  const auto found = std::ranges::find(penalties, kind, &Penalty::kind);
+  if (found != penalties.end())
+    found->weight = *weight;
+  else
+    penalties.push_back({.kind = kind, .weight = *weight});
+}
+
 /// Flags come before the file, the file before its preset.
 Config make_config(const TrainArguments& a, const RunFolder* run) {
   Config c = run        ? load_config(run->config())
@@ -78,6 +95,11 @@ Config make_config(const TrainArguments& a, const RunFolder* run) {
   take(c.training.generator_adam.lr, a.lr_g);
   take(c.training.discriminator_adam.lr, a.lr_d);
   if (!a.objective.empty()) c.training.objective = objective_named(a.objective);
+  take(c.training.d_steps, a.d_steps);
+  take(c.training.weight_clip, a.clip);
+  set_penalty(c.training.penalties, Penalty::Kind::r1, a.r1);
+  set_penalty(c.training.penalties, Penalty::Kind::r2, a.r2);
+  set_penalty(c.training.penalties, Penalty::Kind::gp, a.gp);
   if (!a.conv.empty()) c.convolutions.mode = conv_mode_named(a.conv);
   c.convolutions.tune = a.tune;
   if (!a.precision.empty()) c.precision = precision_named(a.precision);
@@ -118,7 +140,7 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
   device.set_precision(config.precision);
   const Dataset data(device, std::move(host), a.data_memory);
   notice_residency(data, notices);
-  const std::int64_t images_per_step = config.training.batch * config.training.d_steps;
+  const std::int64_t images_per_step = samples_per_step(config.training);
   if (a.epochs) config.steps = (*a.epochs * data.count() + images_per_step - 1) / images_per_step;
   const std::unique_ptr<Trainer> trainer = make_trainer(device, data, config, source);
   config.convolutions.chosen = device.conv_policy().chosen;
@@ -168,7 +190,7 @@ Command train_command() {
          set_preset(a->preset)},
         {"--config", "FILE", "model and settings from a TOML file; flags override it", set_text(a->config)},
         {"--data", "NAME|PATH",
-         fmt::format("fashion-mnist, mnist, cifar-10, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})",
+         fmt::format("fashion-mnist, mnist, cifar-10, ring8, grid25, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})",
                      d.data),
          set_text(a->data)},
         {"--skip-bad", "", "leaves out images of a folder that cannot be read", set_true(a->skip_bad)},
@@ -180,8 +202,14 @@ Command train_command() {
         {"--epochs", "N", "the same in passes over the data", set_whole(a->epochs, 1, 1'000'000)},
         {"--batch", "N", count("real samples a step, and as many generated ones", d.training.batch),
          set_whole(a->batch, 1, 1'000'000)},
-        {"--objective", "NAME", "non_saturating, saturating or least_squares (default that of the preset)",
+        {"--objective", "NAME", fmt::format("{} (default that of the preset)", fmt::join(objective_names(), ", ")),
          set_choice(a->objective, objective_names())},
+        {"--d-steps", "N", "discriminator updates a step (default that of the preset)", set_whole(a->d_steps, 1, 100)},
+        {"--r1", "GAMMA", "gradient penalty on real samples, γ/2·‖∇D‖²", set_rate(a->r1)},
+        {"--r2", "GAMMA", "the same on generated samples", set_rate(a->r2)},
+        {"--gp", "LAMBDA", "gradient penalty of WGAN-GP, λ·(‖∇D‖ − 1)² between real and generated samples",
+         set_rate(a->gp)},
+        {"--clip", "C", "keeps the discriminator's weights within ±C", set_rate(a->clip)},
         {"--lr-g", "RATE", fmt::format("learning rate of the generator (default {})", d.training.generator_adam.lr),
          set_rate(a->lr_g)},
         {"--lr-d", "RATE",

@@ -2,6 +2,7 @@
 
 #include "src/cli/open_device.h"
 #include "src/cli/signals.h"
+#include "src/cli/trained.h"
 #include "src/data/atomic_file.h"
 
 #include <ganforge/error.h>
@@ -20,7 +21,7 @@
 namespace ganforge {
 namespace {
 
-constexpr std::int64_t grid_samples = 64;
+constexpr std::int64_t grid_samples = 64, scatter_samples = 2500;
 
 /// The first multiple of `every` behind `step`; never if that is 0.
 std::int64_t next_multiple(std::int64_t step, std::int64_t every) {
@@ -106,7 +107,7 @@ int TrainingRun::finish(const std::string& progress) {
   progress_.emplace(progress, config_.steps);
   begin_ = std::chrono::steady_clock::now();
   const std::int64_t first = trainer_.step(), total = config_.steps;
-  const std::int64_t images_per_step = config_.training.batch * config_.training.d_steps;
+  const std::int64_t images_per_step = samples_per_step(config_.training);
   while (trainer_.step() < total && !stop_signal()) {
     const std::int64_t step = trainer_.step();
     const std::int64_t sample_at = next_multiple(step, config_.sample_every),
@@ -151,7 +152,8 @@ void TrainingRun::report(const Stats& stats) {
 
 void TrainingRun::write_sample() {
   // The latents of seed 0, those that `ganforge sample` begins with.
-  write_png(folder_.sample(trainer_.step()), trainer_.sample(grid_samples));
+  const std::int64_t count = data_.sample() == Shape{2} ? scatter_samples : grid_samples;
+  write_picture(folder_.sample(trainer_.step()), trainer_.sample(count), config_.data);
   metrics_->write_losses(folder_.losses(), folder_.path().filename().string());
 }
 

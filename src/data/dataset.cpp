@@ -26,7 +26,7 @@ Dataset::Dataset(Device& device, HostDataset data, Residency residency)
     : name_(std::move(data.name)), sample_(data.sample), count_(data.count), classes_(std::move(data.classes)) {
   std::vector<std::int64_t> extents = {count_};
   extents.insert(extents.end(), sample_.extents().begin(), sample_.extents().end());
-  const Type images{DType::uint8, Shape(extents)};
+  const Type images{data.type, Shape(extents)};
   if (stays_on_host(device, images.bytes(), residency)) {
     host_pixels_ = data.pixels;
   } else {

@@ -167,6 +167,8 @@ HostDataset from_file(const fs::path& path) {
 }
 
 HostDataset find(const std::string& name_or_path, const DatasetOptions& options) {
+  if (const Mixture* mixture = find_mixture(name_or_path))
+    return sample_mixture(*mixture, options.train ? 100'000 : 2'500, options.train ? 0 : 1);
   if (const Known* known = find_known(name_or_path))
     return known->name == "cifar-10" ? cifar_from_name(*known, options.train) : idx_from_name(*known, options.train);
   const fs::path path = name_or_path;
@@ -190,11 +192,14 @@ HostDataset find(const std::string& name_or_path, const DatasetOptions& options)
 std::vector<std::string> dataset_names() {
   std::vector<std::string> names;
   for (const Known& known : known_datasets()) names.push_back(known.name);
+  names.insert(names.end(), {"ring8", "grid25"});
   return names;
 }
 
 HostDataset find_dataset(const std::string& name_or_path, const DatasetOptions& options) {
   check_options(options);
+  if (options.convert && find_mixture(name_or_path))
+    throw FormatError(fmt::format("{} is a mixture of points in the plane: there are no images in it", name_or_path));
   HostDataset data = find(name_or_path, options);
   return options.convert ? converted(std::move(data), options) : data;
 }

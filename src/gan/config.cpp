@@ -1,5 +1,6 @@
 // Configurations as TOML.
-#include "src/gan/table_reader.h"
+#include "src/gan/choices.h"
+#include "src/gan/penalty_toml.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
@@ -17,7 +18,11 @@ namespace {
 
 constexpr std::pair<const char*, Objective> objectives[] = {{"non_saturating", Objective::non_saturating},
                                                             {"saturating", Objective::saturating},
-                                                            {"least_squares", Objective::least_squares}};
+                                                            {"least_squares", Objective::least_squares},
+                                                            {"hinge", Objective::hinge},
+                                                            {"wasserstein", Objective::wasserstein},
+                                                            {"relativistic_paired", Objective::relativistic_paired},
+                                                            {"relativistic_average", Objective::relativistic_average}};
 
 constexpr std::pair<const char*, ConvMode> conv_modes[] = {{"auto", ConvMode::automatic},
                                                            {"library", ConvMode::library},
@@ -54,47 +59,16 @@ Attribute attribute_of(const TableReader& reader, const toml::node& node, const 
   return whole_numbers(reader, node, what);
 }
 
-void read_adam(TableReader& parent, const char* key, const std::string& source, AdamOptions& adam) {
+void read_adam(TableReader& parent, const char* key, const std::string& source, AdamOptions& adam, Decay& lr_decay) {
   const toml::table* table = find_table(parent, key);
   if (!table) return;
   TableReader reader(*table, key, source);
   reader.read("lr", adam.lr);
+  read_decay(reader, "lr_decay", source, lr_decay);
   reader.read("beta1", adam.beta1);
   reader.read("beta2", adam.beta2);
   reader.read("eps", adam.eps);
   reader.finish();
-}
-
-template <class T, std::size_t n>
-std::vector<std::string> words(const std::pair<const char*, T> (&choices)[n]) {
-  std::vector<std::string> words;
-  for (const auto& [word, value] : choices) words.emplace_back(word);
-  return words;
-}
-
-template <class T, std::size_t n>
-T value_of(const std::string& word, const char* key, const std::pair<const char*, T> (&choices)[n]) {
-  for (const auto& [known, value] : choices)
-    if (word == known) return value;
-  throw ConfigError(fmt::format("{} must be one of {}", key, fmt::join(words(choices), ", ")));
-}
-
-template <class T, std::size_t n>
-void read_choice(TableReader& reader, const char* key, const std::pair<const char*, T> (&choices)[n], T& member) {
-  const toml::node* node = reader.find(key);
-  if (!node) return;
-  try {
-    member = value_of(node->value_or(std::string()), key, choices);
-  } catch (const ConfigError& error) {
-    reader.fail(*node, error.what());
-  }
-}
-
-template <class T, std::size_t n>
-const char* word_for(const std::pair<const char*, T> (&choices)[n], T value) {
-  for (const auto& [word, known] : choices)
-    if (known == value) return word;
-  return "?";
 }
 
 void read_tuned(TableReader& parent, const std::string& source, ConvPolicy& policy) {
@@ -162,13 +136,6 @@ std::string toml_text(const std::string& text) {
   return out.str();
 }
 
-/// A number that TOML reads as a float.
-std::string toml_number(float value) {
-  std::string text = fmt::format("{}", value);
-  if (text.find_first_of(".en") == std::string::npos) text += ".0";
-  return text;
-}
-
 std::string toml_attribute(const Attribute& attribute) {
   struct Writer {
     std::string operator()(bool value) const { return value ? "true" : "false"; }
@@ -191,9 +158,10 @@ std::string toml_layers(const char* key, const Sequential& model) {
   return text;
 }
 
-std::string toml_adam(const char* key, const AdamOptions& adam) {
-  return fmt::format("\n[{}]\nlr = {}\nbeta1 = {}\nbeta2 = {}\neps = {}\n", key, toml_number(adam.lr),
-                     toml_number(adam.beta1), toml_number(adam.beta2), toml_number(adam.eps));
+std::string toml_adam(const char* key, const AdamOptions& adam, const Decay& lr_decay) {
+  return fmt::format("\n[{}]\nlr = {}\n{}beta1 = {}\nbeta2 = {}\neps = {}\n", key, toml_number(adam.lr),
+                     toml_decay("lr_decay", lr_decay), toml_number(adam.beta1), toml_number(adam.beta2),
+                     toml_number(adam.eps));
 }
 
 }  // namespace
@@ -223,12 +191,18 @@ TrainerOptions trainer_options(const Config& config) {
   options.discriminator = config.discriminator;
   options.low = config.generator.output_activation().kind == Activation::Kind::sigmoid ? 0.0f : -1.0f;
   options.high = 1.0f;
+  const auto to_the_end = [&](Decay& decay) {
+    if (decay.end == 0) decay.end = config.steps;
+  };
+  to_the_end(options.generator_lr_decay);
+  to_the_end(options.discriminator_lr_decay);
+  for (Penalty& penalty : options.penalties) to_the_end(penalty.decay);
   return options;
 }
 
 namespace {
 
-void check(bool ok, const std::string& key, const char* wanted, const auto& got) {
+void check(bool ok, const std::string& key, const std::string& wanted, const auto& got) {
   if (!ok) throw ConfigError(fmt::format("{} must be {}, got {}", key, wanted, got));
 }
 
@@ -245,12 +219,20 @@ void validate(const TrainerOptions& t) {
   check(t.batch >= 1 && t.batch <= 1'000'000, "batch", "from 1 to 1000000", t.batch);
   check(t.d_steps >= 1 && t.d_steps <= 100, "d_steps", "from 1 to 100", t.d_steps);
   check(t.real_target > 0 && t.real_target <= 1, "real_target", "above 0, at most 1", t.real_target);
+  check(t.real_target == 1 || has_target(t.objective), "real_target",
+        fmt::format("1 with the objective {}", word_for(objectives, t.objective)), t.real_target);
   check(t.ema_decay >= 0 && t.ema_decay < 1, "ema_decay", "from 0 to below 1", t.ema_decay);
+  check(t.ema_half_life >= 0 && std::isfinite(t.ema_half_life), "ema_half_life", "0 (none) or more", t.ema_half_life);
+  check(t.ema_decay == 0 || t.ema_half_life == 0, "ema_half_life", "0 where ema_decay is given", t.ema_half_life);
+  check(t.weight_clip >= 0 && std::isfinite(t.weight_clip), "weight_clip", "0 (none) or more", t.weight_clip);
   check(t.latent.shape.rank() >= 1 && t.latent.shape.elements() >= 1, "latent.shape", "at least one number",
         t.latent.shape.str());
   if (t.latent.uniform) check(t.latent.low < t.latent.high, "latent.low", "below latent.high", t.latent.low);
   check_adam("generator_adam", t.generator_adam);
   check_adam("discriminator_adam", t.discriminator_adam);
+  validate_decay("generator_adam.lr_decay", t.generator_lr_decay);
+  validate_decay("discriminator_adam.lr_decay", t.discriminator_lr_decay);
+  validate(t.penalties);
 }
 
 void validate(const Config& c) {
@@ -273,15 +255,19 @@ std::string to_toml(const Config& c) {
   text += fmt::format("steps = {}\nbatch = {}\nseed = {}\n", c.steps, t.batch, t.seed);
   text += fmt::format("sample_every = {}\ncheckpoint_every = {}\nkeep_checkpoints = {}\nmetrics_every = {}\n\n",
                       c.sample_every, c.checkpoint_every, c.keep_checkpoints, c.metrics_every);
-  text += fmt::format(
-      "objective = \"{}\"\nreal_target = {}\nd_steps = {}\nema_decay = {}\nconv = \"{}\"\nprecision = \"{}\"\n",
-      word_for(objectives, t.objective), toml_number(t.real_target), t.d_steps, toml_number(t.ema_decay),
-      word_for(conv_modes, c.convolutions.mode), name_of(c.precision));
+  text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nfresh_latents = {}\nweight_clip = {}\n",
+                      word_for(objectives, t.objective), toml_number(t.real_target), t.d_steps, t.fresh_latents,
+                      toml_number(t.weight_clip));
+  text += fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\nprecision = \"{}\"\n", toml_number(t.ema_decay),
+                      toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode),
+                      name_of(c.precision));
+  if (t.penalties.empty()) text += "penalty = []\n";  // not those of the preset
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");
   if (t.latent.uniform)
     text += fmt::format("low = {}\nhigh = {}\n", toml_number(t.latent.low), toml_number(t.latent.high));
-  text += toml_adam("generator_adam", t.generator_adam) + toml_adam("discriminator_adam", t.discriminator_adam);
+  text += toml_adam("generator_adam", t.generator_adam, t.generator_lr_decay) +
+          toml_adam("discriminator_adam", t.discriminator_adam, t.discriminator_lr_decay) + toml_penalties(t.penalties);
   if (!c.convolutions.chosen.empty()) text += "\n[tuned]\n";
   for (const auto& [convolution, algorithm] : c.convolutions.chosen)
     text += fmt::format("{} = {}\n", toml_text(convolution), toml_text(algorithm));
@@ -320,10 +306,14 @@ Config parse_config(const std::string& text, const std::string& source) {
   read_choice(reader, "objective", objectives, t.objective);
   reader.read("real_target", t.real_target);
   reader.read("d_steps", t.d_steps);
+  reader.read("fresh_latents", t.fresh_latents);
+  reader.read("weight_clip", t.weight_clip);
   reader.read("ema_decay", t.ema_decay);
+  reader.read("ema_half_life", t.ema_half_life);
   read_latent(reader, source, t.latent);
-  read_adam(reader, "generator_adam", source, t.generator_adam);
-  read_adam(reader, "discriminator_adam", source, t.discriminator_adam);
+  read_adam(reader, "generator_adam", source, t.generator_adam, t.generator_lr_decay);
+  read_adam(reader, "discriminator_adam", source, t.discriminator_adam, t.discriminator_lr_decay);
+  read_penalties(reader, source, t.penalties);
   read_choice(reader, "conv", conv_modes, c.convolutions.mode);
   read_choice(reader, "precision", precisions, c.precision);
   read_tuned(reader, source, c.convolutions);

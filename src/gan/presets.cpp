@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 namespace ganforge {
@@ -32,9 +33,9 @@ Config seed_dense() {
 }
 
 /// The convolutional GAN of the Keras tutorials: the generator's input is an image of noise. Differences from a literal
-/// copy: padding is "same", since with Keras' default the generator makes 22×22 and the discriminator runs out of pixels;
-/// the discriminator ends in 2×2 logits that are averaged to one, and the loss takes logits (the same function as sigmoid
-/// and cross-entropy, without overflow).
+/// copy: padding is "same", since with Keras' default the generator makes 22×22 and the discriminator runs out of
+/// pixels; the discriminator ends in 2×2 logits that are averaged to one, and the loss takes logits (the same function
+/// as sigmoid and cross-entropy, without overflow).
 Config seed_conv() {
   const auto conv = [](std::int64_t channels, std::int64_t stride) {
     return Conv2d{.out_channels = channels, .kernel = {3}, .stride = {stride}, .padding = {1}};
@@ -84,7 +85,8 @@ void dcgan_stack(Config& c, const std::vector<std::int64_t>& widths) {
   for (std::size_t i = 1; i < widths.size(); ++i) g.insert(g.end(), {dcgan_norm(), ReLU{}, enlarge(widths[i])});
   g.insert(g.end(), {dcgan_norm(), ReLU{}, enlarge(3), Tanh{}});
   std::vector<Layer> d = {halve(widths.back()), LeakyReLU{0.2f}};
-  for (std::size_t i = widths.size() - 1; i-- > 0;) d.insert(d.end(), {halve(widths[i]), dcgan_norm(), LeakyReLU{0.2f}});
+  for (std::size_t i = widths.size() - 1; i-- > 0;)
+    d.insert(d.end(), {halve(widths[i]), dcgan_norm(), LeakyReLU{0.2f}});
   d.push_back(Conv2d{.out_channels = 1, .kernel = {4}, .bias = false, .init = weights});
   c.generator = Sequential(g);
   c.discriminator = Sequential(d);
@@ -92,11 +94,35 @@ void dcgan_stack(Config& c, const std::vector<std::int64_t>& widths) {
 
 Config dcgan_28() {
   Config c = dcgan("dcgan-28", "DCGAN for 28×28 images: MNIST, Fashion-MNIST", "fashion-mnist");
-  c.generator = {Linear{7 * 7 * 128, false, weights}, Reshape{{7, 7, 128}}, dcgan_norm(), ReLU{}, enlarge(64),
-                 dcgan_norm(), ReLU{}, enlarge(1, true), Tanh{}};
-  c.discriminator = {halve(64, true), LeakyReLU{0.2f},          halve(128), dcgan_norm(), LeakyReLU{0.2f},
+  c.generator = {Linear{7 * 7 * 128, false, weights},
+                 Reshape{{7, 7, 128}},
+                 dcgan_norm(),
+                 ReLU{},
+                 enlarge(64),
+                 dcgan_norm(),
+                 ReLU{},
+                 enlarge(1, true),
+                 Tanh{}};
+  c.discriminator = {halve(64, true), LeakyReLU{0.2f},         halve(128), dcgan_norm(), LeakyReLU{0.2f},
                      Flatten{},       Linear{1, true, weights}};
   c.steps = 4700;  // five epochs of 60,000 images
+  return c;
+}
+
+/// WGAN-GP (Gulrajani et al., arXiv:1704.00028) with the nets of dcgan-28, but no batch norm in the critic: the penalty
+/// is of each sample's own gradient.
+Config wgan_gp_28() {
+  Config c = dcgan_28();
+  c.preset = "wgan-gp-28";
+  c.description = "WGAN with gradient penalty, 28×28 images";
+  c.discriminator = {halve(64, true), LeakyReLU{0.2f}, halve(128, true),
+                     LeakyReLU{0.2f}, Flatten{},       Linear{1, true, weights}};
+  TrainerOptions& t = c.training;
+  t.objective = Objective::wasserstein;
+  t.penalties = {{.kind = Penalty::Kind::gp, .weight = 10}};
+  t.d_steps = 5;
+  t.fresh_latents = true;
+  t.generator_adam = t.discriminator_adam = {.lr = 1e-4f, .beta1 = 0.5f, .beta2 = 0.9f, .eps = 1e-8f};
   return c;
 }
 
@@ -112,15 +138,58 @@ Config dcgan_64() {
   return c;
 }
 
+/// Layers of `width` and a last one, with the initial values of PyTorch: weights and biases U(±1/√fan_in). Biases of
+/// zero would put every kink through the origin.
+Sequential toy_net(std::int64_t in, std::int64_t width, int depth, std::int64_t out) {
+  std::vector<Layer> layers;
+  const auto linear = [&](std::int64_t features, std::int64_t fan_in) {
+    const float limit = 1 / std::sqrt(static_cast<float>(fan_in));
+    const Initializer initial = Initializer::uniform(-limit, limit);
+    layers.push_back(Linear{features, true, initial, initial});
+  };
+  for (int i = 0; i < depth; ++i) {
+    linear(width, i == 0 ? in : width);
+    layers.push_back(LeakyReLU{0.2f});
+  }
+  linear(out, width);
+  return Sequential(layers);
+}
+
+/// Two-dimensional mixtures: a paired relativistic GAN with R1 and R2 (Huang et al., arXiv:2501.05441). Two latents say
+/// which mode and leave two for the place within it; a generator of four hidden layers gets steep enough between the
+/// modes, one of three does not in so few steps.
+Config toy_2d() {
+  Config c;
+  c.preset = "toy-2d";
+  c.description = "mixtures in the plane: ring8, grid25; measured by `ganforge eval`";
+  c.data = "ring8";
+  c.steps = 40000;
+  c.sample_every = 5000;
+  c.checkpoint_every = 5000;
+  c.metrics_every = 100;
+  c.generator = toy_net(4, 128, 4, 2);
+  c.discriminator = toy_net(2, 128, 3, 1);
+  TrainerOptions& t = c.training;
+  t.latent = 4;
+  t.batch = 256;
+  t.objective = Objective::relativistic_paired;
+  t.fresh_latents = true;
+  const Decay to_the_end{Schedule::Kind::cosine, 0.001f};
+  t.penalties = {{.kind = Penalty::Kind::r1, .weight = 0.1f, .decay = to_the_end},
+                 {.kind = Penalty::Kind::r2, .weight = 0.1f, .decay = to_the_end}};
+  t.generator_adam = t.discriminator_adam = {.lr = 2e-3f, .beta1 = 0, .beta2 = 0.99f, .eps = 1e-8f};
+  t.generator_lr_decay = t.discriminator_lr_decay = {Schedule::Kind::cosine, 1e-5f};
+  t.ema_half_life = 256 * 250;
+  return c;
+}
+
 struct Entry {
   const char* name;
   Config (*make)();
 };
-constexpr Entry entries[] = {{"seed-dense", seed_dense},
-                             {"seed-conv", seed_conv},
-                             {"dcgan-28", dcgan_28},
-                             {"dcgan-32", dcgan_32},
-                             {"dcgan-64", dcgan_64}};
+constexpr Entry entries[] = {{"seed-dense", seed_dense}, {"seed-conv", seed_conv}, {"dcgan-28", dcgan_28},
+                             {"wgan-gp-28", wgan_gp_28}, {"dcgan-32", dcgan_32},   {"dcgan-64", dcgan_64},
+                             {"toy-2d", toy_2d}};
 
 }  // namespace
 

@@ -1,4 +1,5 @@
 #include "kernels/prologue.h"
+#include "src/gan/penalties.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
@@ -6,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace ganforge {
@@ -16,7 +18,7 @@ constexpr std::int64_t sampling_batch = 64;
 constexpr std::int64_t ring_interval = ring_rows / 4;
 
 /// Order of the quantities that a step reports.
-enum Slot { slot_d_loss, slot_g_loss, slot_d_real, slot_d_fake, slot_d_accuracy };
+enum Slot { slot_d_loss, slot_g_loss, slot_d_real, slot_d_fake, slot_d_accuracy, slot_penalty };
 
 Shape batched(std::int64_t n, const Shape& sample) {
   std::vector<std::int64_t> extents = {n};
@@ -27,12 +29,25 @@ Shape batched(std::int64_t n, const Shape& sample) {
 void check(const TrainerOptions& o, const Dataset& data) {
   if (!o.generator || !o.discriminator) throw ConfigError("a generator and a discriminator are wanted");
   validate(o);
-  if (o.batch * o.d_steps > data.count())
-    throw ConfigError(fmt::format("a step draws {} samples (batch {} × d_steps {}), but {} has {}; use a smaller batch",
-                                  o.batch * o.d_steps, o.batch, o.d_steps, data.name(), data.count()));
+  if (samples_per_step(o) > data.count())
+    throw ConfigError(fmt::format(
+        "a step draws {} samples (batch {} × d_steps {}{}), but {} has {}; use a smaller batch", samples_per_step(o),
+        o.batch, o.d_steps, samples_per_step(o) > o.batch * o.d_steps ? ", and a batch for the generator" : "",
+        data.name(), data.count()));
+}
+
+/// Shape [n, 1, …] that multiplies samples one by one.
+Shape one_a_sample(std::int64_t n, const Shape& sample) {
+  std::vector<std::int64_t> extents(static_cast<std::size_t>(sample.rank()) + 1, 1);
+  extents[0] = n;
+  return Shape(extents);
 }
 
 }  // namespace
+
+std::int64_t samples_per_step(const TrainerOptions& o) {
+  return o.batch * (o.d_steps + (o.fresh_latents && is_relativistic(o.objective) ? 1 : 0));
+}
 
 void write_png(const std::filesystem::path& path, const Samples& samples) {
   const Shape sample(samples.shape.extents().subspan(1));
@@ -58,40 +73,89 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
   if (discriminator_->output_shape().elements() != n)
     throw ShapeError(fmt::format("the discriminator must make one number a sample, but makes {}",
                                  Shape(discriminator_->output_shape().extents().subspan(1)).str()));
+  if (options_.ema_half_life > 0) options_.ema_decay = std::exp2(-static_cast<float>(n) / options_.ema_half_life);
   if (options_.ema_decay > 0) generator_->enable_ema(options_.ema_decay);
+  for (const Penalty& penalty : options_.penalties)
+    if (penalty.interval > 1) lazy_interval_ = penalty.interval;
   compile_programs();
 }
 
-void Trainer::build_step(Graph& graph) {
+/// The prologue draws for all updates of a step at once; `lazy`: with the penalties that only some steps have.
+void Trainer::build_step(Graph& graph, bool lazy) {
+  const TrainerOptions& o = options_;
   Context context(graph, store_, Mode::training);
-  const std::int64_t n = options_.batch;
-  LatentSpec latent = options_.latent;
-  latent.shape = batched(n * options_.d_steps, latent.shape);
-  const Schedule lr_d{.from = options_.discriminator_adam.lr}, lr_g{.from = options_.generator_adam.lr};
-  const Drawn drawn = draw(context, data_,
-                           {.rows = n * options_.d_steps,
-                            .low = options_.low,
-                            .high = options_.high,
-                            .latents = {latent},
-                            .schedules = {lr_d, lr_g}});
-  const Values reals = split(drawn.real, options_.d_steps), latents = split(drawn.latents[0], options_.d_steps);
+  const std::int64_t n = o.batch, rows = n * o.d_steps;
+  const bool fresh_reals = samples_per_step(o) > rows;
+  DrawOptions wanted;
+  wanted.rows = samples_per_step(o);
+  wanted.low = o.low;
+  wanted.high = o.high;
+  LatentSpec latent = o.latent;
+  latent.shape = batched(o.fresh_latents ? rows + n : rows, latent.shape);
+  wanted.latents = {latent};
+  wanted.schedules = {o.discriminator_lr_decay.from(o.discriminator_adam.lr),
+                      o.generator_lr_decay.from(o.generator_adam.lr)};
 
-  Value fake;
+  std::vector<Penalty> active;
+  int share = 0, dragan_share = 0, noise = 0;  // numbers of latents, 0: none
+  const auto draw_uniform = [&](const Shape& shape) {
+    wanted.latents.emplace_back(shape, true, 0.0f, 1.0f);
+    return static_cast<int>(wanted.latents.size()) - 1;
+  };
+  for (Penalty p : o.penalties) {
+    if (p.interval > 1 && !lazy) continue;
+    if (p.kind == Penalty::Kind::gp) share = draw_uniform(one_a_sample(rows, data_.sample()));
+    if (p.kind == Penalty::Kind::dragan) {
+      dragan_share = draw_uniform(one_a_sample(rows, data_.sample()));
+      noise = draw_uniform(batched(rows, data_.sample()));
+    }
+    p.weight *= static_cast<float>(p.interval);
+    p.decay.to *= static_cast<float>(p.interval);
+    if (p.decay.kind != Schedule::Kind::constant) wanted.schedules.push_back(p.decay.from(p.weight));
+    active.push_back(p);
+  }
+
+  const Drawn drawn = draw(context, data_, wanted);
+  std::vector<ActivePenalty> penalties;
+  std::size_t next_schedule = 2;
+  for (const Penalty& p : active)
+    penalties.push_back({p.kind, p.decay.kind != Schedule::Kind::constant
+                                     ? drawn.schedules[next_schedule++]
+                                     : constant(graph, static_cast<double>(p.weight), {DType::float32, {}})});
+  const Values reals = split(drawn.real, static_cast<int>(drawn.real.shape()[0] / n));
+  const Values latents = split(drawn.latents[0], static_cast<int>(latent.shape[0] / n));
+  const auto part = [&](int number, std::size_t k) {
+    return number > 0 ? split(drawn.latents[static_cast<std::size_t>(number)], o.d_steps)[k] : Value();
+  };
+
+  Value real, fake, penalty;
   DiscriminatorLoss d;
-  for (int k = 0; k < options_.d_steps; ++k) {
-    fake = (*generator_)(context, latents[static_cast<std::size_t>(k)]);
-    // Real and generated samples are one batch of two statistic groups.
-    const Value logits = (*discriminator_)(context.groups(2), concat({reals[static_cast<std::size_t>(k)], fake}, 0));
-    d = discriminator_loss(logits, options_.objective, options_.real_target);
-    adam(context, *discriminator_, grad(d.loss, discriminator_->parameters(context)), options_.discriminator_adam,
-         drawn.schedules[0]);
+  for (std::size_t k = 0; k < static_cast<std::size_t>(o.d_steps); ++k) {
+    real = reals[k];
+    fake = (*generator_)(context, latents[k]);
+    const DiscriminatorPass pass = discriminate(
+        context, *discriminator_, {real, fake, part(share, k), part(dragan_share, k), part(noise, k)}, penalties);
+    d = discriminator_loss(pass.logits, o.objective, o.real_target);
+    penalty = pass.penalty;
+    adam(context, *discriminator_, grad(penalty ? d.loss + penalty : d.loss, discriminator_->parameters(context)),
+         o.discriminator_adam, drawn.schedules[0]);
+    if (o.weight_clip > 0) {
+      Variable& weights = discriminator_->weights();
+      const double limit = static_cast<double>(o.weight_clip);
+      graph.assign(weights, clamp(graph.read(weights), -limit, limit));
+    }
   }
   // Reads the weights just assigned; those get no gradient here, so none is computed.
-  const Value g_loss = generator_loss((*discriminator_)(context, fake), options_.objective);
-  adam(context, *generator_, grad(g_loss, generator_->parameters(context)), options_.generator_adam,
-       drawn.schedules[1]);
-  context.report(
-      {{"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}});
+  if (o.fresh_latents) fake = (*generator_)(context, latents.back());
+  if (fresh_reals) real = reals.back();
+  const Value on_real = is_relativistic(o.objective) ? (*discriminator_)(context, real) : Value();
+  const Value g_loss = generator_loss((*discriminator_)(context, fake), o.objective, on_real);
+  adam(context, *generator_, grad(g_loss, generator_->parameters(context)), o.generator_adam, drawn.schedules[1]);
+  std::vector<std::pair<std::string, Value>> report = {
+      {"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}};
+  if (!o.penalties.empty())
+    report.emplace_back("penalty", penalty ? penalty : constant(graph, 0, {DType::float32, {}}));
+  context.report(report);
 }
 
 void Trainer::build_sampling(Graph& graph) {
@@ -101,10 +165,14 @@ void Trainer::build_sampling(Graph& graph) {
 }
 
 void Trainer::compile_programs() {
-  Graph step, sampling;
-  build_step(step);
+  Graph step, sampling, lazy_step;
+  build_step(step, false);
   build_sampling(sampling);
-  Graph* const graphs[] = {&step, &sampling};
+  std::vector<Graph*> graphs = {&step, &sampling};
+  if (lazy_interval_ > 0) {
+    build_step(lazy_step, true);
+    graphs.push_back(&lazy_step);
+  }
   try {
     programs_ = compile(device_, graphs);
   } catch (const OutOfMemory& error) {
@@ -118,6 +186,11 @@ void Trainer::compile_programs() {
   }
 }
 
+/// A lazy penalty counts in steps 0, interval, 2·interval, … since initialisation.
+Program& Trainer::step_program() {
+  return programs_[lazy_interval_ > 0 && step_ % lazy_interval_ == 0 ? 2 : 0];
+}
+
 void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& callback, std::int64_t every,
                   const std::function<bool()>& stop) {
   const bool wanted = callback && every > 0;
@@ -125,7 +198,7 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
   bool ring_pending = false;
   reported_ = step_;
   for (std::int64_t i = 0; i < steps && !(stop && stop()); ++i) {
-    programs_[0].run();
+    step_program().run();
     ++step_;
     if (!wanted) continue;
     if (!device_.is_cuda()) {
@@ -156,8 +229,8 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
 
 void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const {
   const auto at = [&](Slot slot) { return row[slot * statistics_stride]; };
-  callback({step, step * options_.batch * options_.d_steps, at(slot_d_loss), at(slot_g_loss), at(slot_d_real),
-            at(slot_d_fake), at(slot_d_accuracy)});
+  callback({step, step * samples_per_step(options_), at(slot_d_loss), at(slot_g_loss), at(slot_d_real), at(slot_d_fake),
+            at(slot_d_accuracy), options_.penalties.empty() ? 0.0f : at(slot_penalty)});
 }
 
 void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every) {

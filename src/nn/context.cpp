@@ -17,6 +17,8 @@ std::string Initializer::str() const {
       return fmt::format("constant({})", mean);
     case Kind::normal:
       return fmt::format("normal({}, {})", mean, stddev);
+    case Kind::uniform:
+      return fmt::format("uniform({}, {})", mean, stddev);
     case Kind::glorot_uniform:
       return "glorot_uniform";
   }
@@ -32,8 +34,11 @@ Initializer Initializer::parse(const std::string& text) {
   const int length = static_cast<int>(text.size());
   if (std::sscanf(text.c_str(), "constant(%f)%n", &a, &end) == 1 && end == length) return {Kind::constant, a, 0};
   if (std::sscanf(text.c_str(), "normal(%f,%f)%n", &a, &b, &end) == 2 && end == length && b >= 0) return normal(a, b);
-  throw ConfigError(fmt::format(
-      "unknown initialiser '{}'; known: glorot_uniform, normal(mean, stddev), constant(value), zeros, ones", text));
+  if (std::sscanf(text.c_str(), "uniform(%f,%f)%n", &a, &b, &end) == 2 && end == length && a < b) return uniform(a, b);
+  throw ConfigError(
+      fmt::format("unknown initialiser '{}'; known: glorot_uniform, normal(mean, stddev), uniform(low, high), "
+                  "constant(value), zeros, ones",
+                  text));
 }
 
 Context Context::groups(int groups) const {
@@ -112,6 +117,9 @@ std::vector<float> initial_values(const Initializer& initial, const std::string&
       break;
     case Initializer::Kind::normal:
       normal(stream, draw, &tick, initial.mean, initial.stddev, values.data(), n);
+      break;
+    case Initializer::Kind::uniform:
+      uniform(stream, draw, &tick, initial.mean, initial.stddev, values.data(), n);
       break;
     case Initializer::Kind::glorot_uniform: {
       const double receptive = shape.rank() > 2 ? static_cast<double>(shape.elements() / (shape[0] * shape[-1])) : 1.0;

@@ -13,7 +13,7 @@ Value Linear::operator()(Context& context, Value x, const Activation& activation
   if (out_features < 1)
     throw ShapeError(fmt::format("{}: linear with {} output features", context.scope(), out_features));
   const Value w = context.parameter("w", {out_features, x.shape()[1]}, init);
-  const Value b = bias ? context.parameter("b", {out_features}, Initializer::zeros()) : Value();
+  const Value b = bias ? context.parameter("b", {out_features}, bias_init) : Value();
   return linear(x, w, b, activation);
 }
 

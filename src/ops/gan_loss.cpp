@@ -14,6 +14,14 @@ const char* name(Objective objective) {
       return "saturating";
     case Objective::least_squares:
       return "least_squares";
+    case Objective::hinge:
+      return "hinge";
+    case Objective::wasserstein:
+      return "wasserstein";
+    case Objective::relativistic_paired:
+      return "relativistic_paired";
+    case Objective::relativistic_average:
+      return "relativistic_average";
   }
   return "?";
 }
@@ -41,20 +49,50 @@ class DiscriminatorLossOp : public Op {
 
   Values expand(const Values& in) const override {
     const Values halves = split(in[0], 2);
-    const Value real = halves[0], fake = halves[1];
-    const double n = static_cast<double>(real.shape()[0]), t = static_cast<double>(target_);
-    const auto correct = [&](double border) {
-      const Value line = constant_like(real, border);
-      return (sum(less(line, real)) + sum(affine(less(line, fake), -1, 1))) / (2 * n);
+    const Value r = halves[0], f = halves[1];
+    const double n = static_cast<double>(r.shape()[0]), t = static_cast<double>(target_);
+    const auto share_above = [&](Value x, Value border) { return mean(less(border, x)); };
+    // Share of both halves on their side of a border that the generated half may touch.
+    const auto correct = [&](Value border_of_r, Value border_of_f) {
+      return (share_above(r, border_of_r) + affine(share_above(f, border_of_f), -1, 1)) * 0.5;
     };
-    if (objective_ == Objective::least_squares) {
-      const Value r = real - t;
-      return {(mean(square(r)) + mean(square(fake))) * 0.5, concat({r, fake}, 0) / n, mean(real), mean(fake),
-              correct(0.5)};
+    const auto correct_at = [&](double border) {
+      const Value line = constant_like(r, border);
+      return correct(line, line);
+    };
+    switch (objective_) {
+      case Objective::non_saturating:
+      case Objective::saturating: {
+        const Value p_real = sigmoid(r), p_fake = sigmoid(f);
+        return {mean(softplus(-r) + r * (1 - t)) + mean(softplus(f)), concat({p_real - t, p_fake}, 0) / n, mean(p_real),
+                mean(p_fake), correct_at(0)};
+      }
+      case Objective::least_squares: {
+        const Value distance = r - t;
+        return {(mean(square(distance)) + mean(square(f))) * 0.5, concat({distance, f}, 0) / n, mean(r), mean(f),
+                correct_at(0.5)};
+      }
+      case Objective::hinge: {
+        const Value on_real = affine(r, -1, 1), on_fake = f + 1.0;
+        return {mean(relu(on_real)) + mean(relu(on_fake)),
+                concat({-leaky_slope(on_real, 0), leaky_slope(on_fake, 0)}, 0) / n, mean(r), mean(f), correct_at(0)};
+      }
+      case Objective::wasserstein:
+        return {mean(f) - mean(r), concat({constant_like(r, -1 / n), constant_like(f, 1 / n)}, 0), mean(r), mean(f),
+                share_above(r, f)};
+      case Objective::relativistic_paired: {
+        const Value lead = r - f, p = sigmoid(-lead) / n;
+        return {mean(softplus(-lead)), concat({-p, p}, 0), mean(sigmoid(lead)), mean(sigmoid(-lead)),
+                share_above(r, f)};
+      }
+      case Objective::relativistic_average: {
+        const Value mean_r = mean(r), mean_f = mean(f), lead = r - mean_f, lag = f - mean_r;
+        const Value p = sigmoid(-lead), q = sigmoid(lag);
+        return {mean(softplus(-lead)) + mean(softplus(lag)), concat({-p - mean(q), q + mean(p)}, 0) / n,
+                mean(sigmoid(lead)), mean(q), correct(mean_f, mean_r)};
+      }
     }
-    const Value p_real = sigmoid(real), p_fake = sigmoid(fake);
-    return {mean(softplus(-real) + real * (1 - t)) + mean(softplus(fake)), concat({p_real - t, p_fake}, 0) / n,
-            mean(p_real), mean(p_fake), correct(0)};
+    return {};
   }
 
   Values grad(const Values& in, const Values& out, const Values& dout) const override {
@@ -63,7 +101,7 @@ class DiscriminatorLossOp : public Op {
   }
 
   Kernel prepare(Device&, const Types& in) const override {
-    if (in[0].dtype != DType::float32) return {};
+    if (in[0].dtype != DType::float32 || objective_ == Objective::relativistic_average) return {};
     return make_kernel([objective = objective_, target = target_, n = in[0].shape[0] / 2](const auto& stream,
                                                                                           const Call& call) {
       discriminator_loss(stream, DiscriminatorLossArgs{call.template input<float>(0), call.template output<float>(0),
@@ -78,7 +116,7 @@ class DiscriminatorLossOp : public Op {
   float target_;
 };
 
-/// logits [n] → loss, dlogits
+/// logits [n][, logits on real samples [n]] → loss, dlogits
 class GeneratorLossOp : public Op {
  public:
   explicit GeneratorLossOp(Objective objective) : objective_(objective) {}
@@ -87,6 +125,11 @@ class GeneratorLossOp : public Op {
   Types infer(const Types& in) const override {
     require_float(in[0], "logits");
     require(in[0].shape.rank() == 1 && in[0].shape[0] > 0, fmt::format("logits [n] wanted, got {}", in[0].shape.str()));
+    require((in.size() == 2) == is_relativistic(objective_),
+            is_relativistic(objective_) ? "logits on real samples are wanted too" : "no logits on real samples wanted");
+    if (in.size() == 2)
+      require(in[1] == in[0], fmt::format("as many logits on real samples wanted as on generated ones, got {} and {}",
+                                          in[1].str(), in[0].str()));
     return {{in[0].dtype, {}}, in[0]};
   }
 
@@ -100,20 +143,35 @@ class GeneratorLossOp : public Op {
         return {-mean(softplus(f)), -sigmoid(f) / n};
       case Objective::least_squares:
         return {mean(square(f - 1.0)) * 0.5, (f - 1.0) / n};
+      case Objective::hinge:
+      case Objective::wasserstein:
+        return {-mean(f), constant_like(f, -1 / n)};
+      case Objective::relativistic_paired: {
+        const Value lag = in[1] - f;
+        return {mean(softplus(lag)), -sigmoid(lag) / n};
+      }
+      case Objective::relativistic_average: {
+        const Value r = in[1], lag = mean(r) - f, lead = r - mean(f);
+        return {mean(softplus(lag)) + mean(softplus(lead)), (-sigmoid(lag) - mean(sigmoid(lead))) / n};
+      }
     }
     return {};
   }
 
   Values grad(const Values& in, const Values& out, const Values& dout) const override {
-    if (!dout[0] || dout[1]) return Op::grad(in, out, dout);
-    return {scaled(out[1], dout[0])};
+    if (!dout[0] || dout[1] || objective_ == Objective::relativistic_average) return Op::grad(in, out, dout);
+    const Value d = scaled(out[1], dout[0]);
+    if (in.size() == 1) return {d};
+    return {d, -d};  // a function of the difference
   }
 
   Kernel prepare(Device&, const Types& in) const override {
-    if (in[0].dtype != DType::float32) return {};
+    if (in[0].dtype != DType::float32 || objective_ == Objective::relativistic_average) return {};
     return make_kernel([objective = objective_, n = in[0].shape[0]](const auto& stream, const Call& call) {
-      generator_loss(stream, GeneratorLossArgs{call.template input<float>(0), call.template output<float>(0),
-                                               call.template output<float>(1), n, objective});
+      generator_loss(stream,
+                     GeneratorLossArgs{call.template input<float>(0),
+                                       is_relativistic(objective) ? call.template input<float>(1) : nullptr,
+                                       call.template output<float>(0), call.template output<float>(1), n, objective});
     });
   }
 
@@ -133,8 +191,9 @@ DiscriminatorLoss discriminator_loss(Value logits, Objective objective, float re
   return {out[0], out[2], out[3], out[4]};
 }
 
-Value generator_loss(Value logits, Objective objective) {
-  return loss_of(logits, {.discriminator = false, .objective = objective})[0];
+Value generator_loss(Value logits, Objective objective, Value on_real) {
+  if (!on_real) return loss_of(logits, {.discriminator = false, .objective = objective})[0];
+  return logits.graph().add(GeneratorLossOp(objective), {reshape(logits, {-1}), reshape(on_real, {-1})})[0];
 }
 
 }  // namespace ganforge

@@ -141,6 +141,7 @@ class HeadOp : public Op, public ActGradAbsorber {
 }  // namespace
 
 Values loss_of(Value logits, const HeadLoss& loss) {
+  if (compares_pairs(loss.objective)) return plain_loss(reshape(logits, {-1}), loss);
   const Value made = before_reshapes(logits);
   const HeadLayer* layer = layer_of(made);
   const Values operands = layer ? layer->operands_of_head(made.graph().node(made.node()).in) : Values{};

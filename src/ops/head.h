@@ -24,7 +24,7 @@ struct HeadLoss {
 };
 
 /// loss, dlogits and, of the discriminator, d_real, d_fake, accuracy: logits [rows]. As one op where a HeadLayer makes
-/// the logits, with the gradient of the layer's input beside them.
+/// the logits and the objective does not compare pairs, with the gradient of the layer's input beside them.
 Values loss_of(Value logits, const HeadLoss& loss);
 /// Without looking at what made the logits: what that op expands to.
 Values plain_loss(Value logits, const HeadLoss& loss);

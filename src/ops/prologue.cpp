@@ -41,8 +41,8 @@ class PrologueOp : public Op {
     for (std::size_t i = 0; i < options_.schedules.size(); ++i) out.push_back({DType::float32, {}});
     out.insert(out.end(), {in[0], in[1], in[3], in[4]});
     if (options_.rows > 0) {
-      require(in[5].dtype == DType::uint8 && in[5].shape.rank() >= 1,
-              fmt::format("data must be uint8 [count, …], got {}", in[5].str()));
+      require((in[5].dtype == DType::uint8 || in[5].dtype == DType::float32) && in[5].shape.rank() >= 1,
+              fmt::format("data must be uint8 or float32 [count, …], got {}", in[5].str()));
       require(in[5].shape[0] >= 1, "the data set is empty");
       if (options_.staged)
         require(in[5].shape.rank() >= 2 && in[5].shape[0] == 2 && in[5].shape[1] == options_.rows,
@@ -93,7 +93,8 @@ class PrologueOp : public Op {
       args.batch.seed = options_.seed;
     }
     const bool labels = options_.rows > 0 && in.size() > 6;
-    Kernel kernel = make_kernel([args, labels](const auto& stream, const Call& call) {
+    const bool values = options_.rows > 0 && in[5].dtype == DType::float32;
+    Kernel kernel = make_kernel([args, labels, values](const auto& stream, const Call& call) {
       PrologueArgs a = args;
       a.tick = call.template input<std::int64_t>(0);
       a.batch.cursor = call.template input<std::int64_t>(1);
@@ -108,7 +109,10 @@ class PrologueOp : public Op {
       a.new_ring = call.template output<float>(output++);
       a.new_ring_tick = call.template output<std::int64_t>(output++);
       if (a.batch.rows > 0) {
-        a.batch.data = call.template input<std::uint8_t>(5);
+        if (values)
+          a.batch.values = call.template input<float>(5);
+        else
+          a.batch.data = call.template input<std::uint8_t>(5);
         a.batch.x = call.template output<float>(output++);
         if (labels) {
           a.batch.labels = call.template input<std::int32_t>(6);

@@ -100,8 +100,8 @@ class DrawBatchOp : public SourceOp {
   }
   Types infer(const Types& in) const override {
     require_counter(in[0], "cursor");
-    require(in[1].dtype == DType::uint8 && in[1].shape.rank() >= 1,
-            fmt::format("data must be uint8 [count, …], got {}", in[1].str()));
+    require((in[1].dtype == DType::uint8 || in[1].dtype == DType::float32) && in[1].shape.rank() >= 1,
+            fmt::format("data must be uint8 or float32 [count, …], got {}", in[1].str()));
     require(in[1].shape[0] >= 1, "the data set is empty");
     Types out = {{DType::float32, in[1].shape.with(0, rows_)}};
     if (in.size() > 2) {
@@ -120,11 +120,14 @@ class DrawBatchOp : public SourceOp {
     args.scale = scale_;
     args.shift = shift_;
     args.seed = seed_;
-    const bool labels = in.size() > 2;
-    Kernel kernel = make_kernel([args, labels](const auto& stream, const Call& call) {
+    const bool labels = in.size() > 2, values = in[1].dtype == DType::float32;
+    Kernel kernel = make_kernel([args, labels, values](const auto& stream, const Call& call) {
       DrawBatchArgs a = args;
       a.cursor = call.template input<std::int64_t>(0);
-      a.data = call.template input<std::uint8_t>(1);
+      if (values)
+        a.values = call.template input<float>(1);
+      else
+        a.data = call.template input<std::uint8_t>(1);
       a.labels = labels ? call.template input<std::int32_t>(2) : nullptr;
       a.x = call.template output<float>(0);
       a.y = labels ? call.template output<std::int32_t>(1) : nullptr;

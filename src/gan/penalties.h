@@ -1,0 +1,34 @@
+// The penalties of a training run in its graph.
+#pragma once
+
+#include <ganforge/gan.h>
+
+#include <functional>
+#include <span>
+
+namespace ganforge {
+
+/// One of the options' penalties, and its weight in the program that is built.
+struct ActivePenalty {
+  Penalty::Kind kind;
+  Value weight;  ///< a scalar
+};
+
+/// What a discriminator's update is made from.
+struct DiscriminatorBatch {
+  Value real, fake;
+  Value share;                ///< [N, 1, …] from U(0, 1): gp
+  Value dragan_share, noise;  ///< [N, 1, …] and [N, …] from U(0, 1): dragan
+};
+
+struct DiscriminatorPass {
+  Value logits;   ///< of real and generated samples, in this order
+  Value penalty;  ///< weighted sum; absent if there are none
+};
+
+/// The discriminator on a batch, with penalties. Real and generated samples are one batch of two statistic groups,
+/// unless one of r1 and r2 is wanted alone: then its gradient is taken from half the rows.
+DiscriminatorPass discriminate(Context& context, Network& discriminator, const DiscriminatorBatch& batch,
+                               std::span<const ActivePenalty> penalties);
+
+}  // namespace ganforge

@@ -1,0 +1,272 @@
+// Trainers with every objective and penalty, on both backends.
+#include "tests/devices.h"
+#include "tests/files.h"
+
+#include <ganforge/ganforge.h>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace ganforge {
+namespace {
+
+TrainerOptions small_options() {
+  TrainerOptions options;
+  options.generator = Sequential{Linear{16}, LeakyReLU{0.2f}, Linear{2}};
+  options.discriminator = Sequential{Linear{16}, LeakyReLU{0.2f}, Linear{16}, LeakyReLU{0.2f}, Linear{1}};
+  options.latent = 2;
+  options.batch = 32;
+  return options;
+}
+
+HostDataset points() {
+  return sample_mixture(*find_mixture("ring8"), 256, 0);
+}
+
+std::vector<Stats> train(Trainer& trainer, std::int64_t steps) {
+  std::vector<Stats> all;
+  trainer.run(
+      steps, [&](const Stats& s) { all.push_back(s); }, 1);
+  return all;
+}
+
+std::vector<float> weights(Trainer& trainer, Network& network) {
+  std::vector<float> values(static_cast<std::size_t>(network.weights().type.shape.elements()));
+  trainer.store().download(network.weights(), values.data());
+  return values;
+}
+
+const std::vector<Penalty> every_penalty = {{.kind = Penalty::Kind::r1, .weight = 0.1f},
+                                            {.kind = Penalty::Kind::r2, .weight = 0.2f},
+                                            {.kind = Penalty::Kind::gp, .weight = 0.3f},
+                                            {.kind = Penalty::Kind::dragan, .weight = 0.4f}};
+
+struct Setting {
+  Objective objective;
+  bool fresh;
+  std::vector<Penalty> penalties;
+};
+
+const std::vector<Setting>& settings() {
+  static const std::vector<Setting> all = {{Objective::saturating, false, {every_penalty[3]}},
+                                           {Objective::non_saturating, false, {every_penalty[0]}},
+                                           {Objective::least_squares, true, {every_penalty[1]}},
+                                           {Objective::hinge, true, {}},
+                                           {Objective::wasserstein, true, {every_penalty[2]}},
+                                           {Objective::relativistic_paired, true, {every_penalty[0], every_penalty[1]}},
+                                           {Objective::relativistic_paired, false, {}},
+                                           {Objective::relativistic_average, true, every_penalty}};
+  return all;
+}
+
+// Every objective with some penalties is one program, learns what the CPU learns, and reports what can be.
+TEST(ObjectiveTrainer, TrainsWithEveryObjectiveAndPenaltyOnBothBackends) {
+  for (const Setting& setting : settings()) {
+    SCOPED_TRACE(static_cast<int>(setting.objective));
+    TrainerOptions options = small_options();
+    options.objective = setting.objective;
+    options.fresh_latents = setting.fresh;
+    options.penalties = setting.penalties;
+    options.d_steps = 2;
+    std::vector<std::vector<Stats>> runs;
+    for (Device& device : devices()) {
+      const Dataset data(device, points());
+      Trainer trainer(device, data, options);
+      runs.push_back(train(trainer, 20));
+    }
+    for (const std::vector<Stats>& run : runs) {
+      ASSERT_EQ(run.size(), 20u);
+      for (std::size_t i = 0; i < run.size(); ++i) {
+        const double tolerance = i == 0 ? 1e-5 : 1e-3;  // rounding grows with the steps
+        EXPECT_EQ(run[i].images, run[i].step * samples_per_step(options));
+        EXPECT_NEAR(run[i].d_loss, runs[0][i].d_loss, tolerance) << i;
+        EXPECT_NEAR(run[i].g_loss, runs[0][i].g_loss, tolerance) << i;
+        EXPECT_NEAR(run[i].penalty, runs[0][i].penalty, tolerance) << i;
+        EXPECT_EQ(run[i].penalty > 0, !setting.penalties.empty());
+        EXPECT_TRUE(run[i].d_accuracy >= 0 && run[i].d_accuracy <= 1);
+      }
+    }
+  }
+}
+
+TEST(ObjectiveTrainer, ARelativisticGeneratorDrawsRealSamplesOfItsOwn) {
+  Device& device = devices()[0];
+  const Dataset data(device, points());
+  for (const auto& [objective, fresh, batches] :
+       {std::tuple(Objective::relativistic_paired, true, 4), std::tuple(Objective::relativistic_paired, false, 3),
+        std::tuple(Objective::hinge, true, 3)}) {
+    TrainerOptions options = small_options();
+    options.objective = objective;
+    options.fresh_latents = fresh;
+    options.d_steps = 3;
+    Trainer trainer(device, data, options);
+    trainer.run(5);
+    std::int64_t cursor = 0;
+    trainer.store().download(*trainer.store().find(cursor_variable), &cursor);
+    EXPECT_EQ(cursor, 5 * batches * options.batch);
+    EXPECT_EQ(samples_per_step(options), batches * options.batch);
+  }
+}
+
+// A lazy penalty counts in every 4th step, four times as much; the first step is the same as with an interval of 1 but
+// for the factor.
+TEST(LazyPenalty, CountsEverySoManySteps) {
+  for (Device& device : devices()) {
+    const Dataset data(device, points());
+    TrainerOptions options = small_options();
+    options.penalties = {every_penalty[0]};
+    Trainer eager(device, data, options);
+    options.penalties[0].interval = 4;
+    Trainer lazy(device, data, options);
+    const std::vector<Stats> a = train(eager, 9), b = train(lazy, 9);
+    EXPECT_FLOAT_EQ(b[0].penalty, 4 * a[0].penalty);
+    for (std::size_t i = 0; i < b.size(); ++i) EXPECT_EQ(b[i].penalty > 0, i % 4 == 0) << i;
+    EXPECT_LT(lazy.program().launches(), eager.program().launches());
+  }
+}
+
+TEST(LazyPenalty, ResumeIsExact) {
+  for (Device& device : devices()) {
+    const test::TemporaryFolder folder;
+    const Dataset data(device, points());
+    TrainerOptions options = small_options();
+    options.objective = Objective::relativistic_paired;
+    options.fresh_latents = true;
+    options.penalties = {every_penalty[0], every_penalty[2]};
+    options.penalties[0].interval = 4;
+    options.penalties[1].decay = {Schedule::Kind::cosine, 0.01f, 0, 20};
+    options.generator_lr_decay = {Schedule::Kind::linear, 1e-4f, 2, 18};
+    options.ema_half_life = 500;
+    Trainer whole(device, data, options), first(device, data, options), second(device, data, options);
+    const std::vector<Stats> all = train(whole, 22);
+    train(first, 10);
+    first.save(folder.path() / "a.safetensors");
+    second.load(folder.path() / "a.safetensors");
+    const std::vector<Stats> rest = train(second, 12);
+    ASSERT_EQ(rest.size(), 12u);
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+      EXPECT_EQ(rest[i].d_loss, all[i + 10].d_loss) << i;
+      EXPECT_EQ(rest[i].penalty, all[i + 10].penalty) << i;
+    }
+    EXPECT_EQ(weights(whole, whole.generator()), weights(second, second.generator()));
+    EXPECT_EQ(whole.sample(70).values, second.sample(70).values);
+  }
+}
+
+TEST(WeightClip, KeepsTheWeightsWithin) {
+  for (Device& device : devices()) {
+    const Dataset data(device, points());
+    TrainerOptions options = small_options();
+    options.objective = Objective::wasserstein;
+    options.weight_clip = 0.01f;
+    Trainer trainer(device, data, options);
+    trainer.run(3);
+    float largest = 0;
+    for (float w : weights(trainer, trainer.discriminator())) largest = std::max(largest, std::abs(w));
+    EXPECT_EQ(largest, 0.01f);
+    largest = 0;
+    for (float w : weights(trainer, trainer.generator())) largest = std::max(largest, std::abs(w));
+    EXPECT_GT(largest, 0.01f);
+  }
+}
+
+// From the step on at which the learning rate is 0 nothing moves: the schedule is read at every run.
+TEST(Schedules, MoveTheLearningRateWithTheStep) {
+  for (Device& device : devices()) {
+    const Dataset data(device, points());
+    TrainerOptions options = small_options();
+    options.generator_lr_decay = {Schedule::Kind::step, 0, 5, 0};
+    Trainer trainer(device, data, options);
+    trainer.run(4);
+    const auto before = weights(trainer, trainer.generator());
+    trainer.run(1);
+    const auto at = weights(trainer, trainer.generator()), d_at = weights(trainer, trainer.discriminator());
+    trainer.run(3);
+    EXPECT_NE(before, at);
+    EXPECT_EQ(at, weights(trainer, trainer.generator()));
+    EXPECT_NE(d_at, weights(trainer, trainer.discriminator()));
+  }
+}
+
+TEST(Schedules, AWeightCanDecay) {
+  for (Device& device : devices()) {
+    const Dataset data(device, points());
+    TrainerOptions options = small_options();
+    options.generator_adam.lr = options.discriminator_adam.lr = 1e-20f;  // nothing else moves
+    options.batch = 256;                                                 // nor the batch
+    options.penalties = {{.kind = Penalty::Kind::r1, .weight = 1, .decay = {Schedule::Kind::linear, 0.5f, 0, 10}}};
+    Trainer trainer(device, data, options);
+    const std::vector<Stats> stats = train(trainer, 12);
+    EXPECT_NEAR(stats[5].penalty, 0.75f * stats[0].penalty, 1e-5f * stats[0].penalty);
+    EXPECT_NEAR(stats[11].penalty, 0.5f * stats[0].penalty, 1e-5f * stats[0].penalty);
+  }
+}
+
+TEST(ObjectiveTrainer, RefusesWhatMakesNoSense) {
+  const auto expect = [](const std::function<void(TrainerOptions&)>& change, const std::string& text) {
+    TrainerOptions options = small_options();
+    change(options);
+    try {
+      validate(options);
+      ADD_FAILURE() << "accepted, though: " << text;
+    } catch (const ConfigError& error) {
+      EXPECT_NE(std::string(error.what()).find(text), std::string::npos) << error.what();
+    }
+  };
+  expect([](auto& o) { o.penalties = {every_penalty[0], every_penalty[0]}; }, "penalty r1 is there twice");
+  expect([](auto& o) { o.penalties = {{.kind = Penalty::Kind::gp, .weight = 0}}; }, "penalty gp.weight must be");
+  expect([](auto& o) { o.penalties = {{.interval = 0}}; }, "penalty r1.interval must be 1 or more, got 0");
+  expect(
+      [](auto& o) {
+        o.penalties = every_penalty;
+        o.penalties[1].interval = 4;
+        o.penalties[3].interval = 16;
+      },
+      "intervals above 1 must agree");
+  expect([](auto& o) { o.generator_lr_decay = {Schedule::Kind::linear, 0, 10, 5}; }, "generator_adam.lr_decay.end");
+  expect([](auto& o) { o.objective = Objective::hinge, o.real_target = 0.9f; },
+         "real_target must be 1 with the objective hinge");
+  expect([](auto& o) { o.ema_decay = 0.9f, o.ema_half_life = 100; }, "ema_half_life must be 0 where ema_decay");
+  expect([](auto& o) { o.weight_clip = -1; }, "weight_clip");
+}
+
+TEST(Config, KeepsPenaltiesAndDecays) {
+  Config config = preset("toy-2d");
+  config.training.penalties = every_penalty;
+  config.training.penalties[2].interval = 8;
+  config.training.penalties[0].decay = {Schedule::Kind::cosine, 0.01f, 5, 100};
+  config.training.weight_clip = 0.5f;
+  const std::string text = to_toml(config);
+  const Config back = parse_config(text, "a.toml");
+  EXPECT_EQ(back.training.penalties, config.training.penalties);
+  EXPECT_EQ(back.training.generator_lr_decay, config.training.generator_lr_decay);
+  EXPECT_EQ(back.training.fresh_latents, config.training.fresh_latents);
+  EXPECT_EQ(to_toml(back), text);
+  // A decay without an end goes on to the last step.
+  EXPECT_EQ(trainer_options(config).generator_lr_decay.end, config.steps);
+  EXPECT_EQ(trainer_options(config).penalties[0].decay.end, 100);
+  config.training.penalties.clear();
+  EXPECT_TRUE(parse_config(to_toml(config), "a.toml").training.penalties.empty());
+  EXPECT_TRUE(parse_config("preset = \"toy-2d\"\npenalty = []\n", "a.toml").training.penalties.empty());
+
+  const auto expect = [](const std::string& toml, const std::string& what) {
+    try {
+      parse_config("preset = \"toy-2d\"\n" + toml, "a.toml");
+      ADD_FAILURE() << "accepted: " << toml;
+    } catch (const ConfigError& error) {
+      EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
+    }
+  };
+  expect("[[penalty]]\nweight = 1.0\n", "a.toml:2:1: a penalty has no type");
+  expect("[[penalty]]\ntype = \"r3\"\n", "type must be one of r1, r2, gp, dragan");
+  expect("[[penalty]]\ntype = \"r1\"\ngamma = 1.0\n", "unknown key 'penalty.gamma'");
+  expect("penalty = 1\n", "penalty must be a list");
+  expect("[generator_adam]\nlr_decay = 1\n", "lr_decay must be a table");
+  expect("[generator_adam]\nlr_decay = { kind = \"square\" }\n", "kind must be one of constant, linear, cosine, step");
+  expect("fresh_latents = 1\n", "fresh_latents must be true or false");
+}
+
+}  // namespace
+}  // namespace ganforge
