@@ -3,6 +3,7 @@
 #include "kernels/linear.h"
 #include "kernels/linear_one.cuh"
 #include "kernels/linear_product.cuh"
+#include "kernels/mma.cuh"
 #include "src/core/cuda_check.h"
 
 #include <cstdint>
@@ -17,7 +18,8 @@ using dense::vectors;
 
 void launch(const CudaStream& stream, Direction direction, Products& products) {
   if (products.count == 0) return;
-  if (stream.precision == Precision::fp32) return dense::launch_fp32(stream, direction, products);
+  if (stream.precision == Precision::fp32 || !mma::supported(stream))
+    return dense::launch_fp32(stream, direction, products);
   dense::launch_mma(stream, direction, products);
 }
 

@@ -28,7 +28,8 @@ const HeadLayer* layer_of(Value value) {
   return dynamic_cast<const HeadLayer*>(value.graph().node(value.node()).op.get());
 }
 
-/// x [rows, …], w as large as a row, b (or none) → loss, dlogits, dx and, of the discriminator, d_real, d_fake, accuracy
+/// x [rows, …], w as large as a row, b (or none) → loss, dlogits, dx and, of the discriminator, d_real, d_fake,
+/// accuracy
 class HeadOp : public Op, public ActGradAbsorber {
  public:
   HeadOp(HeadLoss loss, Activation act) : loss_(loss), act_(act) {}

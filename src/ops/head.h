@@ -9,8 +9,8 @@ namespace ganforge {
 class HeadLayer {
  public:
   virtual ~HeadLayer() = default;
-  /// x [rows, …], w and, if there is one, b [1], where the op is x·w + b for the one filter w, as large as a row of x; else
-  /// empty.
+  /// x [rows, …], w and, if there is one, b [1], where the op is x·w + b for the one filter w, as large as a row of x;
+  /// else empty.
   virtual Values operands_of_head(const Values& in) const = 0;
   /// The activation whose output the op's result is.
   virtual Activation activation_of_result() const = 0;
