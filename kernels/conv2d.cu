@@ -13,16 +13,17 @@ namespace {
 using Planner = ConvPlan<CudaStream> (*)(const CudaStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
 
 /// The library last: where it is missing, what was chosen among the others is still found.
-constexpr Planner planners[] = {plan_conv_gemm, plan_conv_subpixel, plan_conv_direct, plan_conv_cudnn};
+constexpr Planner planners[] = {plan_conv_gemm, plan_conv_ends, plan_conv_subpixel, plan_conv_direct, plan_conv_cudnn};
 
 /// The rule of ConvMode::automatic, between a kernel of ganforge's for 4×4 stride 2 and cuDNN. Ours does bias,
-/// activation and mask on the way, skips taps beyond the border and wastes no tiles on few channels. What an epilogue
-/// of its own costs cuDNN (a launch, the result read and written) stops to matter at some 10⁹ operations: 15 µs of
-/// float32 arithmetic on a large card.
-bool prefer_subpixel(const ConvShape& c, const ConvEpilogue& epilogue) {
+/// activation and mask on the way, weight gradients of a network in one launch with those of biases, skips taps beyond
+/// the border and wastes no tiles on few channels. What an epilogue of its own costs cuDNN (a launch, the result read
+/// and written) stops to matter at some 10⁹ operations: 15 µs of float32 arithmetic on a large card.
+bool prefer_subpixel(ConvDirection direction, const ConvShape& c, const ConvEpilogue& epilogue) {
   const bool few_channels = c.c <= 4 || c.k <= 4, small_maps = c.p * c.q <= 64;
+  const bool fused = epilogue || direction == ConvDirection::weight;
   const double operations = 32.0 * static_cast<double>(c.y_size()) * static_cast<double>(c.c);
-  return few_channels || small_maps || (epilogue && operations <= 1e9);
+  return few_channels || small_maps || (fused && operations <= 1e9);
 }
 
 }  // namespace
@@ -37,7 +38,8 @@ std::vector<ConvPlan<CudaStream>> conv2d_candidates(const CudaStream& stream, Co
     }
   };
   add(plan_conv_gemm);
-  const bool own_first = prefer_subpixel(shape, epilogue);
+  add(plan_conv_ends);
+  const bool own_first = prefer_subpixel(direction, shape, epilogue);
   add(own_first ? plan_conv_subpixel : plan_conv_cudnn);
   add(own_first ? plan_conv_cudnn : plan_conv_subpixel);
   if (plans.empty()) add(plan_conv_direct);
@@ -59,8 +61,9 @@ ConvPlan<CudaStream> plan_conv2d(const CudaStream& stream, ConvDirection directi
     return plan(plan_conv_direct);
   }
   if (ConvPlan<CudaStream> result = plan(plan_conv_gemm)) return result;
+  if (ConvPlan<CudaStream> result = plan(plan_conv_ends)) return result;
   ConvPlan<CudaStream> own = plan(plan_conv_subpixel);
-  if (own && (policy.mode == ConvMode::own || prefer_subpixel(shape, epilogue))) return own;
+  if (own && (policy.mode == ConvMode::own || prefer_subpixel(direction, shape, epilogue))) return own;
   try {
     if (ConvPlan<CudaStream> result = plan(plan_conv_cudnn)) return result;
   } catch (const DeviceError&) {  // no cuDNN on this machine: better slower than not at all, if there is a kernel

@@ -25,7 +25,9 @@ ConvPlan<CudaStream> plan_conv_direct(const CudaStream&, ConvDirection, const Co
 ConvPlan<CudaStream> plan_conv_cudnn(const CudaStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
 /// conv_gemm.cu: a filter as large as the image, or 1×1: one matrix product.
 ConvPlan<CudaStream> plan_conv_gemm(const CudaStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
-/// conv_subpixel.cu: 4×4 stride 2 padding 1 by sub-pixel phases.
+/// conv_ends.cu: 4×4 stride 2 padding 1, forward and input, few channels of x (C ≤ 4): bound by memory.
+ConvPlan<CudaStream> plan_conv_ends(const CudaStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
+/// conv_subpixel.cu: 4×4 stride 2 padding 1 by sub-pixel phases, on tensor cores in the lower precisions.
 ConvPlan<CudaStream> plan_conv_subpixel(const CudaStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
 
 }  // namespace ganforge

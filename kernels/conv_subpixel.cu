@@ -23,20 +23,26 @@ void run_group(const CudaStream& stream, std::span<const ConvGroupMember> member
 
 }  // namespace
 
-ConvPlan<CudaStream> plan_conv_subpixel(const CudaStream& device, ConvDirection direction, const ConvShape& c,
-                                        const ConvEpilogue& epilogue) {
+std::optional<Subpixel> halving(const ConvShape& c) {
   const bool halves = c.r == 4 && c.s == 4 && c.stride_h == 2 && c.stride_w == 2 && c.pad_top == 1 && c.pad_left == 1 &&
                       c.dilation_h == 1 && c.dilation_w == 1 && c.groups == 1 && c.h == 2 * c.p && c.w == 2 * c.q;
   const std::int64_t smallest = std::min({c.n, c.p, c.q, c.c, c.k});
   const std::int64_t largest = std::max({c.x_size(), c.y_size(), c.w_size()});
   if (!halves || smallest < 1 || largest > std::numeric_limits<int>::max() / 4) return {};
   const auto size = [](std::int64_t n) { return static_cast<int>(n); };
-  Subpixel s{
+  return Subpixel{
       .n = size(c.n), .h = size(c.h), .w = size(c.w), .c = size(c.c), .k = size(c.k), .p = size(c.p), .q = size(c.q)};
+}
+
+ConvPlan<CudaStream> plan_conv_subpixel(const CudaStream& device, ConvDirection direction, const ConvShape& c,
+                                        const ConvEpilogue& epilogue) {
+  const std::optional<Subpixel> sizes = halving(c);
+  if (!sizes) return {};
+  Subpixel s = *sizes;
   ConvPlan<CudaStream> plan;
   plan.algorithm = "sub-pixel";
-  const bool weight = direction == ConvDirection::weight, few = std::min(c.c, c.k) <= 4;
-  const bool tensor_cores = device.precision != Precision::fp32 && mma::supported(device) && !(few && !weight);
+  const bool weight = direction == ConvDirection::weight;
+  const bool tensor_cores = device.precision != Precision::fp32 && mma::supported(device);
   if (tensor_cores) {
     plan_subpixel_mma(device, direction, s);
     plan.workspace = subpixel_mma_workspace(s, direction);

@@ -22,6 +22,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 namespace ganforge {
@@ -33,6 +34,9 @@ struct Subpixel {
 
   int positions() const { return n * p * q; }
 };
+
+/// Absent if it is not a 4×4 convolution of stride 2 and padding 1 of even images, or empty, or too large.
+std::optional<Subpixel> halving(const ConvShape& shape);
 
 /// A weight gradient of a group.
 struct SubpixelLayer {
@@ -64,6 +68,11 @@ struct SubpixelArgs {
   bool vector_a, vector_b, vector_out;
 };
 
+__device__ inline void store_shared(float* to, float2 v) {
+  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "f"(v.x),
+               "f"(v.y)
+               : "memory");
+}
 __device__ inline void store_shared(float* to, float4 v) {
   asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
                "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w)

@@ -83,61 +83,11 @@ struct Forward : ForwardRows<Tile> {
   }
 };
 
-/// At most four channels: k runs over taps and channels together, 16·C in all, so that no step is filled up with zeros.
-/// x is gathered element by element, from L1 but for the first time.
-template <class Tile, int channels>
-struct ForwardFew : ForwardRows<Tile> {
-  using A = AlongPanel<Tile::m>;
-  using B = AlongPanel<Tile::n>;
-  using ForwardRows<Tile>::args;
-  A a;
-  B b;
-  int base[A::quads];
-  unsigned inside[A::quads];
-  int k = 0;
-
-  __device__ explicit ForwardFew(const SubpixelArgs& p) : ForwardRows<Tile>(p) {
-#pragma unroll
-    for (int i = 0; i < A::quads; ++i) this->locate(A::outer_of(i), base[i], inside[i]);
-  }
-  __device__ bool first() const {
-    return true;
-  }
-  __device__ bool next() {
-    k += Tile::k;
-    return k < 16 * channels;
-  }
-  __device__ float element(int i, int index) const {
-    const int tap = index / channels, channel = index % channels;
-    if (!(inside[i] >> tap & 1)) return 0.0f;
-    return args.at.x[base[i] + (tap / 4 * args.s.w + tap % 4) * channels + channel];
-  }
-  __device__ void fetch() {
-    const int from = k + A::k_of();
-#pragma unroll
-    for (int i = 0; i < A::quads; ++i) {
-      a.held[i] = {element(i, from), element(i, from + 1), element(i, from + 2), element(i, from + 3)};
-    }
-#pragma unroll
-    for (int i = 0; i < B::quads; ++i) {
-      const int filter = this->first_n + column_of<Tile::threads_n>(B::outer_of(i));
-      b.held[i] = load_four(args.at.w + filter * 16 * channels + from, filter < args.s.k ? 4 : 0, args.vector_b);
-    }
-  }
-};
-
 template <class Tile, class Operands>
 void launch(const CudaStream& stream, const SubpixelArgs& args) {
   const unsigned grid = tiles(args.s.positions(), Tile::m) * tiles(args.s.k, Tile::n);
   subpixel_kernel<Tile, Operands><<<grid, Tile::threads, 0, queue_of(stream)>>>(args);
   check_launch("subpixel_kernel");
-}
-
-/// Bound by the writing of y: more blocks are better than larger tiles.
-template <int channels>
-void launch_few(const CudaStream& stream, const SubpixelArgs& args) {
-  if (args.s.k <= SmallTile::n) return launch<SmallTile, ForwardFew<SmallTile, channels>>(stream, args);
-  launch<MediumTile, ForwardFew<MediumTile, channels>>(stream, args);
 }
 
 }  // namespace
@@ -152,12 +102,8 @@ void launch_subpixel_forward(const CudaStream& stream, const Subpixel& s, const 
       .at = at,
       .finish = finish,
       .vector_a = vectors(s.c, at.x),
-      .vector_b = s.c <= 4 ? fours_aligned(at.w) : vectors(s.c, at.w),
+      .vector_b = vectors(s.c, at.w),
       .vector_out = vectors(s.k, at.out) && fours_aligned(finish.bias) && fours_aligned(finish.mask)};
-  if (s.c == 1) return launch_few<1>(stream, args);
-  if (s.c == 2) return launch_few<2>(stream, args);
-  if (s.c == 3) return launch_few<3>(stream, args);
-  if (s.c == 4) return launch_few<4>(stream, args);
   with_tile(stream, s.positions(), s.k, 1, [&]<class Tile>(Tile) { launch<Tile, Forward<Tile>>(stream, args); });
 }
 
