@@ -45,7 +45,6 @@ class TableReader {
     if (!value || *value < 0) fail(*node, path(key) + " must be a whole number that is not negative");
     member = static_cast<std::uint64_t>(*value);
   }
-  void read(const char* key, bool& member) { read_as<bool>(key, member, "true or false"); }
   void read(const char* key, float& member) {
     const toml::node* node = find(key);
     if (!node) return;
