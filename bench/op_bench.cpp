@@ -28,11 +28,13 @@ struct Arguments {
   int threads = 0;
   std::int64_t batch = 64;
   bool cuda = false, table = false;
+  Precision precision = Precision::fp32;
   std::vector<std::pair<std::string, ConvMode>> conv = {{"auto", ConvMode::automatic}};
 };
 
 constexpr std::string_view usage =
-    "usage: ganforge_bench [--threads=N] [--batch=N] [--device=cpu|cuda] [--conv=auto,library,own,direct] [--table]\n"
+    "usage: ganforge_bench [--threads=N] [--batch=N] [--device=cpu|cuda] [--conv=auto,library,own,direct]\n"
+    "                      [--precision=fp32|tf32|bf16] [--table]\n"
     "       --conv    how convolutions are computed; several are put side by side (default auto)\n"
     "       --table   the table of ops of the tests instead of the presets' sizes\n"
     "       and the flags of Google Benchmark, e.g. --benchmark_filter=conv2d.*dcgan-28\n";
@@ -90,6 +92,9 @@ Arguments parse(std::vector<char*>& argv) {
       a.cuda = choose<bool>(flag, value, {{"cpu", false}, {"cuda", true}});
     else if (flag == "--conv")
       a.conv = conv_modes(value);
+    else if (flag == "--precision")
+      a.precision = choose<Precision>(
+          flag, value, {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
     else if (argument == "--table")
       a.table = true;
     else
@@ -217,6 +222,7 @@ void run(int argc, char** argv) {
   if (count > 1) throw Error(fmt::format("unknown flag {}; --help lists them", flags[1]));
 
   Device device = a.cuda ? Device::cuda() : Device::cpu(a.threads);
+  device.set_precision(a.precision);
   const MachinePeak peak = measure_peak(device);
   benchmark::AddCustomContext("device", device.name());
   benchmark::AddCustomContext("FMA peak", fmt::format("{:.1f} GFLOP/s", peak.flops * 1e-9));

@@ -66,17 +66,19 @@ fma=$(peak FMA) tf32=$(peak TF32) copy=$(peak copy)
 
 say "training steps"
 # In one go after another for all presets, twice; the better of the two counts.
+precisions=(fp32)
+[ $device = cpu ] || [ -z "$tf32" ] || precisions+=(tf32 bf16)
 mapfile -t presets < <("$ganforge" info | awk '/^Presets/ {on = 1; next} /^$/ {on = 0} on {print $1}')
 {
-  echo "| preset | batch | ms a step, median | minimum | images/s | launches | floor, ms | step / floor |"
-  echo "|---|---|---|---|---|---|---|---|"
-  for preset in "${presets[@]}"; do
+  echo "| preset | precision | batch | ms a step, median | minimum | images/s | launches | floor, ms | step / floor |"
+  echo "|---|---|---|---|---|---|---|---|---|"
+  for preset in "${presets[@]}"; do for precision in "${precisions[@]}"; do
     best=
     for round in 1 2; do
-      json=$out/step-$preset-$round.json
-      if ! "$ganforge" bench --device $device --preset "$preset" --steps "$steps" --warmup $((steps / 10 + 3)) \
+      json=$out/step-$preset-$precision-$round.json
+      if ! "$ganforge" bench --device $device --preset "$preset" --precision $precision --steps "$steps" --warmup $((steps / 10 + 3)) \
         --json ${quick:+--batch 2} >"$json" 2>"$out/step.err"; then
-        echo "| $preset | failed: $(tail -n 1 "$out/step.err") | | | | | | |"
+        echo "| $preset | $precision | failed: $(tail -n 1 "$out/step.err") | | | | | | |"
         failed=1
         best=
         break
@@ -85,19 +87,21 @@ mapfile -t presets < <("$ganforge" info | awk '/^Presets/ {on = 1; next} /^$/ {o
       if [ -z "$best" ] || awk "BEGIN {exit !($ms < $(value ms_per_step_median "$best"))}"; then best=$json; fi
     done
     [ -n "$best" ] || continue
-    awk -v preset="$preset" -v batch="$(value batch "$best")" -v ms="$(value ms_per_step_median "$best")" \
+    compute=${fma:-0}
+    case $precision in tf32) compute=$tf32 ;; bf16) compute=0 ;; esac  # the peak of bfloat16 is not measured
+    awk -v preset="$preset" -v precision=$precision -v batch="$(value batch "$best")" -v ms="$(value ms_per_step_median "$best")" \
       -v least="$(value ms_per_step_min "$best")" -v rate="$(value images_per_s "$best")" \
       -v launches="$(value launches_per_step "$best")" -v gflop="$(value gflop_per_step "$best")" \
-      -v megabytes="$(value megabytes_per_step "$best")" -v fma="${fma:-0}" -v copy="${copy:-0}" 'BEGIN {
+      -v megabytes="$(value megabytes_per_step "$best")" -v peak="$compute" -v copy="${copy:-0}" 'BEGIN {
         floor = "-"; ratio = "-"
-        if (fma > 0 && copy > 0) {
-          compute = 1e3 * gflop / fma; memory = megabytes / copy
+        if (peak > 0 && copy > 0) {
+          compute = 1e3 * gflop / peak; memory = megabytes / copy
           least_ms = compute > memory ? compute : memory
-          floor = sprintf("%.4f (%s)", least_ms, compute > memory ? "FMA" : "memory"); ratio = sprintf("%.2f", ms / least_ms)
+          floor = sprintf("%.4f (%s)", least_ms, compute > memory ? "compute" : "memory"); ratio = sprintf("%.2f", ms / least_ms)
         }
-        printf "| %s | %d | %.4f | %.4f | %.0f | %d | %s | %s |\n", preset, batch, ms, least, rate, launches, floor, ratio
+        printf "| %s | %s | %d | %.4f | %.4f | %.0f | %d | %s | %s |\n", preset, precision, batch, ms, least, rate, launches, floor, ratio
       }'
-  done
+  done; done
 } >"$out/steps.md"
 grep -q 'failed:' "$out/steps.md" && failed=1
 
@@ -137,7 +141,7 @@ else
     >"$out/peers.txt" 2>&1 || failed=1
 fi
 
-name=$(value device "$out/step-${presets[0]}-1.json")
+name=$(value device "$out/step-${presets[0]}-fp32-1.json")
 {
   echo "# ganforge on ${name:-$device}"
   echo
@@ -159,9 +163,9 @@ name=$(value device "$out/step-${presets[0]}-1.json")
   echo
   echo "## A training step"
   echo
-  echo "By \`ganforge bench\`, the better of two runs of $steps steps. The floor is the larger of a step's operations at the measured FMA"
-  echo "peak (${fma:-?} GFLOP/s${tf32:+; of TF32 products $tf32}) and its compulsory traffic at the measured copy peak (${copy:-?} GB/s). Operations are"
-  echo "nominal: Winograd convolutions and TF32 can pass the floor."
+  echo "By \`ganforge bench\`, the better of two runs of $steps steps. The floor is the larger of a step's operations at the measured peak"
+  echo "(FMA ${fma:-?} GFLOP/s${tf32:+, TF32 products $tf32}; that of bfloat16 is not measured) and its compulsory traffic at the measured copy"
+  echo "peak (${copy:-?} GB/s). Operations are nominal: Winograd convolutions can pass the floor, and so can what stays in caches."
   echo
   cat "$out/steps.md"
   echo
