@@ -116,19 +116,4 @@ MachinePeak cpu_peak(int threads, Isa isa) {
   return peak;
 }
 
-MachinePeak cuda_peak(Device& device) {
-  constexpr std::size_t bytes = std::size_t{256} << 20;
-  constexpr int copies = 8;
-  const Buffer from = device.allocate(bytes), to = device.allocate(bytes);
-  double best = 1e30;
-  for (int i = 0; i < 4; ++i) {
-    device.synchronize();
-    const Stopwatch watch(false);
-    for (int j = 0; j < copies; ++j) device.copy(to.data(), from.data(), bytes);
-    device.synchronize();
-    best = std::min(best, watch.seconds() / copies);
-  }
-  return {.flops = 0, .bytes = 2.0 * static_cast<double>(bytes) / best};
-}
-
 }  // namespace ganforge::bench

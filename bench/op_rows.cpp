@@ -1,5 +1,6 @@
 #include "bench/op_bench.h"
 #include "kernels/prologue.h"
+#include "tests/op_harness.h"
 
 #include <ganforge/ops.h>
 
@@ -47,6 +48,15 @@ void add_linear(std::vector<Row>& rows, std::int64_t batch) {
                       g.output("dw", dw);
                       g.output("db", db);
                     }});
+    // The same products by the library, OpenBLAS or cuBLASLt: without bias and activation.
+    const auto product = [&](const std::string& name, const Shape& a, const Shape& b, bool ta, bool tb) {
+      rows.push_back({name + "/" + size + "/matmul", [=](Graph& g, VariableStore&) {
+                        g.output("c", matmul(floats(g, "a", a), floats(g, "b", b), ta, tb));
+                      }});
+    };
+    product("linear", x, w, false, true);
+    product("linear_input_grad", z, w, false, false);
+    product("linear_weight_grad", z, x, true, false);
   }
 }
 
@@ -74,15 +84,20 @@ void add_conv(std::vector<Row>& rows, std::int64_t batch) {
     options.padding = s.padding;
     const std::int64_t small = (s.side + 2 * s.padding - s.kernel) / s.stride + 1;
     const Shape x{batch, s.side, s.side, s.in}, w{s.out, s.kernel, s.kernel, s.in}, y{batch, small, small, s.out};
-    rows.push_back({"conv2d/" + size, [=](Graph& g, VariableStore&) {
-                      g.output("y", conv2d(floats(g, "x", x), floats(g, "w", w), options));
-                    }});
-    rows.push_back({"conv2d_input/" + size, [=](Graph& g, VariableStore&) {
+    rows.push_back(
+        {"conv2d/" + size,
+         [=](Graph& g, VariableStore&) { g.output("y", conv2d(floats(g, "x", x), floats(g, "w", w), options)); },
+         true});
+    rows.push_back({"conv2d_input/" + size,
+                    [=](Graph& g, VariableStore&) {
                       g.output("x", conv2d_input(floats(g, "y", y), floats(g, "w", w), s.side, s.side, options));
-                    }});
-    rows.push_back({"conv2d_weight/" + size, [=](Graph& g, VariableStore&) {
+                    },
+                    true});
+    rows.push_back({"conv2d_weight/" + size,
+                    [=](Graph& g, VariableStore&) {
                       g.output("w", conv2d_weight(floats(g, "x", x), floats(g, "y", y), s.kernel, s.kernel, options));
-                    }});
+                    },
+                    true});
   }
 }
 
@@ -206,7 +221,26 @@ void add_rest(std::vector<Row>& rows, std::int64_t batch) {
 
 }  // namespace
 
-std::vector<Row> rows(std::int64_t batch) {
+std::vector<Row> table_rows() {
+  std::vector<Row> all;
+  for (const op_test::OpCase& each : op_test::op_cases()) {
+    Row row{"table/" + each.name,
+            [each](Graph& g, VariableStore&) {
+              Values x;
+              for (std::size_t i = 0; i < each.inputs.size(); ++i)
+                x.push_back(g.input(fmt::format("x{}", i), each.inputs[i].type));
+              const Values y = each.build(x);
+              for (std::size_t o = 0; o < y.size(); ++o) g.output(fmt::format("y{}", o), y[o]);
+            },
+            each.name.find("conv") != std::string::npos};
+    for (std::size_t i = 0; i < each.inputs.size(); ++i)
+      row.values[fmt::format("x{}", i)] = op_test::numbers(each.inputs[i], static_cast<unsigned>(i));
+    all.push_back(std::move(row));
+  }
+  return all;
+}
+
+std::vector<Row> preset_rows(std::int64_t batch) {
   std::vector<Row> all;
   add_linear(all, batch);
   add_conv(all, batch);

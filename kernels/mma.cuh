@@ -29,14 +29,7 @@ template <int n, class Function>
 __device__ void unrolled(const Function& f) {
   [&]<int... i>(std::integer_sequence<int, i...>) {
     (f(std::integral_constant<int, i>{}), ...);
-  }
-  (std::make_integer_sequence<int, n>{});
-}
-
-/// x, which the compiler then keeps in a register, instead of computing it again wherever it is used.
-__device__ inline std::uint32_t kept(std::uint32_t x) {
-  asm volatile("" : "+r"(x));
-  return x;
+  }(std::make_integer_sequence<int, n>{});
 }
 
 // --- products -------------------------------------------------------------------------------------------------------
@@ -59,28 +52,19 @@ __device__ inline void multiply_bf16(float (&c)[4], const std::uint32_t (&a)[4],
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-/// To nearest, ties away from zero.
-__device__ inline std::uint32_t to_tf32(float x) {
+/// Two neighbours along k, the first in the lower half; to nearest even. Of float32 or its bits.
+__device__ inline std::uint32_t to_bf16(std::uint32_t first, std::uint32_t second) {
   std::uint32_t y = 0;
-  GANFORGE_SM80("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
+  GANFORGE_SM80("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "r"(second), "r"(first));
   return y;
 }
-
-/// Two neighbours along k, the first in the lower half; to nearest even.
 __device__ inline std::uint32_t to_bf16(float first, float second) {
-  std::uint32_t y = 0;
-  GANFORGE_SM80("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(second), "f"(first));
-  return y;
+  return to_bf16(__float_as_uint(first), __float_as_uint(second));
 }
 
-/// x = big + small up to 2⁻²² |x|. Three products of such parts, small·big + big·small + big·big, are as accurate as
-/// float32 ("3×TF32": Ootomo & Yokota, arXiv:2203.03341).
-struct Split {
-  std::uint32_t big, small;
-};
-__device__ inline Split split(float x) {
-  const std::uint32_t big = to_tf32(x);
-  return {big, to_tf32(x - __uint_as_float(big))};
+/// What is held in a register from here on, where the compiler would compute it again in every loop.
+__device__ inline void hold(std::uint32_t& value) {
+  asm volatile("" : "+r"(value));
 }
 
 // --- shared memory --------------------------------------------------------------------------------------------------
@@ -94,15 +78,6 @@ __device__ inline std::uint32_t shared_address(const void* p) {
 template <int offset = 0>
 __device__ void load_matrices(std::uint32_t (&to)[4], std::uint32_t row) {
   GANFORGE_SM80("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
-                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                : "r"(row), "n"(offset)
-                : "memory");
-}
-
-/// Four 8 × 8 matrices of 16-bit elements, each transposed on the way: lane l gets (2t, g) and (2t+1, g) of each.
-template <int offset = 0>
-__device__ void load_matrices_transposed(std::uint32_t (&to)[4], std::uint32_t row) {
-  GANFORGE_SM80("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
                 : "r"(row), "n"(offset)
                 : "memory");

@@ -16,7 +16,7 @@ void prologue(const CpuStream& stream, const PrologueArgs& args) {
       uniform(stream, draw, &tick, latent.low, latent.high, latent.z, latent.elements);
     }
   }
-  if (args.batch.rows > 0) draw_batch(stream, args.batch);
+  if (args.batch.rows > 0) draw_batch(stream, batch_at(args.batch, tick));
   *args.new_tick = tick + 1;
 }
 

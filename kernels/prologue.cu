@@ -36,6 +36,7 @@ __global__ void prologue_kernel(const PrologueArgs args, std::int64_t items) {
   }
   __syncthreads();
   const std::int64_t tick = shared_tick;
+  const DrawBatchArgs batch = batch_at(args.batch, tick);
   for (std::int64_t item = blockIdx.x; item < items; item += gridDim.x) {
     if (item == 0) {
       file_statistics(args, tick, static_cast<int>(threadIdx.x), random_threads);
@@ -49,7 +50,7 @@ __global__ void prologue_kernel(const PrologueArgs args, std::int64_t items) {
     if (l < args.latents) {
       latent_item(rest, args.latent[l], args.seed, tick);
     } else {
-      batch_item(rest, args.batch, shared_cursor);
+      batch_item(rest, batch, shared_cursor);
     }
   }
 }

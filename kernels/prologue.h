@@ -27,6 +27,7 @@ struct Latent {
 ///   1. if t > 0, files the last step's statistics: ring[(t−1) mod ring_rows] = statistics, ring_tick[the same] = t
 ///      (so the row of tick t holds what the t-th updating run reported);
 ///   2. evaluates the schedules at t;  3. draws the latents at t;  4. draws the batch (random.h) at *cursor;
+///      if batch.staged, batch.data [2, rows, sample] hold it at t mod 2;
 ///   5. new_tick = t + 1, new_cursor = cursor + batch.rows.
 /// new_tick, new_cursor, new_ring, new_ring_tick may be the memory of their inputs, and are in practice; where new_ring
 /// is not ring, all its rows are copied.

@@ -61,8 +61,9 @@ void draw_batch(const CpuStream& stream, const DrawBatchArgs& args) {
   const std::int64_t cursor = *args.cursor;
   on_team(stream, args.rows * args.sample > serial_elements, [&](int threads, int thread) {
     for (std::int64_t row = args.rows * thread / threads; row < args.rows * (thread + 1) / threads; ++row) {
-      const std::int64_t sample = shuffled_sample(args.seed, cursor + row, args.count);
-      const std::uint8_t* from = args.data + sample * args.sample;
+      const bool drawn = !args.staged || args.labels;
+      const std::int64_t sample = drawn ? shuffled_sample(args.seed, cursor + row, args.count) : 0;
+      const std::uint8_t* from = args.data + (args.staged ? row : sample) * args.sample;
       float* to = args.x + row * args.sample;
       const float scale = args.scale, shift = args.shift;
 #pragma GCC ivdep

@@ -56,19 +56,21 @@ GANFORGE_EXACT std::int64_t batch_items(const DrawBatchArgs& batch) {
   return batch.rows * ((batch.sample + slice_elements - 1) / slice_elements);
 }
 
-/// Thread 0 works out the sample. Then 1 byte is read and 4 are written an element: neighbouring threads load
-/// neighbouring words of 4 pixels and store 16 bytes (16 pixels a thread would half-fill the sectors that a warp stores
-/// to), four of each in flight.
+/// Thread 0 works out the sample, if anything is drawn. Then 1 byte is read and 4 are written an element: neighbouring
+/// threads load neighbouring words of 4 pixels and store 16 bytes (16 pixels a thread would half-fill the sectors that
+/// a warp stores to), four of each in flight.
 __device__ inline void batch_item(std::int64_t item, const DrawBatchArgs& batch, std::int64_t cursor) {
-  __shared__ std::int64_t shared_sample;
+  __shared__ std::int64_t shared_row;
   const std::int64_t slices = (batch.sample + slice_elements - 1) / slice_elements;
   const std::int64_t row = item / slices, begin = item % slices * slice_elements;
   if (threadIdx.x == 0) {
-    shared_sample = shuffled_sample(batch.seed, cursor + row, batch.count);
-    if (batch.labels && begin == 0) batch.y[row] = batch.labels[shared_sample];
+    const bool labelled = batch.labels && begin == 0;
+    const std::int64_t sample = !batch.staged || labelled ? shuffled_sample(batch.seed, cursor + row, batch.count) : 0;
+    if (labelled) batch.y[row] = batch.labels[sample];
+    shared_row = batch.staged ? row : sample;
   }
   __syncthreads();
-  const std::uint8_t* from = batch.data + shared_sample * batch.sample + begin;
+  const std::uint8_t* from = batch.data + shared_row * batch.sample + begin;
   __syncthreads();
   float* to = batch.x + row * batch.sample + begin;
   const int n = static_cast<int>(min(slice_elements, batch.sample - begin));

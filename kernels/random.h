@@ -48,6 +48,7 @@ struct DrawBatchArgs {
   float scale, shift;
   std::uint64_t seed;
   unsigned* ticket;
+  bool staged = false;  // data [rows, sample] are the batch itself, in order; labels are drawn all the same
 };
 void draw_batch(const CpuStream& stream, const DrawBatchArgs& args);
 void draw_batch(const CudaStream& stream, const DrawBatchArgs& args);

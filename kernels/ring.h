@@ -1,4 +1,4 @@
-// Step 1 of the prologue, shared by both backends.
+// Steps of the prologue that both backends share.
 #pragma once
 
 #include "kernels/hd.h"
@@ -25,6 +25,12 @@ GANFORGE_HD inline void file_statistics(const PrologueArgs& args, std::int64_t t
       if (row != filed) args.new_ring_tick[row] = args.ring_tick[row];
     }
   }
+}
+
+/// What to draw at `tick`.
+GANFORGE_HD inline DrawBatchArgs batch_at(DrawBatchArgs batch, std::int64_t tick) {
+  if (batch.staged) batch.data += tick % 2 * batch.rows * batch.sample;
+  return batch;
 }
 
 }  // namespace ganforge

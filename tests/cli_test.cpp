@@ -95,6 +95,7 @@ TEST_F(Cli, DeviceThatIsMissing) {
   Device::best(1, &why);
   if (why.empty()) GTEST_SKIP() << "there is a GPU";
   expect_error(Words{"train", "--device", "cuda"} + small, 1, {"--device cuda", why, "--device cpu"});
+  expect_error({"selftest", "--device", "cuda"}, 1, {"--device cuda", why});
   const Result result = run(Words{"train", "--device", "auto", "--steps", "2"} + small);
   EXPECT_EQ(result.code, 0);
   EXPECT_EQ(result.err, "ganforge: using the CPU: " + why + "\n");
@@ -121,12 +122,28 @@ TEST_F(Cli, TrainsOnTheGpu) {
   const json bench = json::parse(run({"bench", "--device", "cuda", "--batch", "16", "--steps", "3", "--json"}).out);
   EXPECT_TRUE(bench["threads"].is_null());
   EXPECT_LE(bench["launches_per_step"], 32);
+  for (const char* filter : {"linear_weight_grad", "draws"}) {
+    const Result selftest = run({"selftest", "--device", "cuda", "--filter", filter});
+    EXPECT_EQ(selftest.code, 0) << selftest.out << selftest.err;
+    EXPECT_EQ(selftest.out.find("no GPU"), std::string::npos);
+    EXPECT_NE(selftest.out.find("checks passed"), std::string::npos) << selftest.out;
+  }
+}
+
+TEST_F(Cli, SelftestOfTheCpu) {
+  for (const char* filter : {"adam", "draws", "training seed-dense"}) {
+    const Result result = run({"selftest", "--device", "cpu", "--threads", "2", "--filter", filter});
+    EXPECT_EQ(result.code, 0) << result.out << result.err;
+    EXPECT_TRUE(result.out.starts_with("no GPU is tested, the CPU alone\ntesting CPU, 2 threads")) << result.out;
+    EXPECT_NE(result.out.find("checks passed"), std::string::npos) << result.out;
+  }
+  expect_error({"selftest", "--device", "cpu", "--filter", "quux"}, 2, {"--filter", "'quux'"});
 }
 
 TEST_F(Cli, HelpBeginsWithExamplesAndShowsDefaults) {
   const Result overview = run({"--help"});
   EXPECT_EQ(overview.code, 0);
-  for (const char* name : {"train", "sample", "info", "bench"}) {
+  for (const char* name : {"train", "sample", "info", "bench", "selftest"}) {
     EXPECT_NE(overview.out.find(name), std::string::npos);
     const Result help = run({name, "--help"});
     EXPECT_EQ(help.code, 0);
@@ -136,7 +153,7 @@ TEST_F(Cli, HelpBeginsWithExamplesAndShowsDefaults) {
   const std::string text = run({"train", "-h"}).out;
   for (const char* flag : {"--preset", "--config", "--data", "--steps", "--epochs", "--batch", "--seed", "--lr-g",
                            "--lr-d", "--device", "--out", "--resume", "--sample-every", "--checkpoint-every",
-                           "--threads", "--precision", "--progress", "--dry-run", "--objective", "--conv", "--tune", "default 64", "default 0.0002"})
+                           "--threads", "--precision", "--progress", "--dry-run", "--data-memory", "--objective", "--conv", "--tune", "default 64", "default 0.0002"})
     EXPECT_NE(text.find(flag), std::string::npos) << flag;
   EXPECT_NE(run({"--version"}).out.find(GANFORGE_VERSION), std::string::npos);
 }

@@ -103,6 +103,33 @@ TEST_F(DataCli, PresetsTakeTheChannelsOfTheFolder) {
   EXPECT_NE(shown.out.find("[N, 28, 28, 3]"), std::string::npos) << shown.out;
 }
 
+TEST_F(DataCli, WhereTheDataAreChangesNothingInTheRun) {
+  expect_error({"train", "--data-memory", "disk"}, 2, {"--data-memory must be auto or device or host, got 'disk'"});
+  train(small + Words{"--out", "a"});
+  train(small + Words{"--out", "b", "--data-memory", "host"});
+  for (const char* file : {"config.toml", "checkpoints/step-000020.safetensors"})
+    EXPECT_EQ(slurp(path("a/00000-small-images-idx3-ubyte") / file),
+              slurp(path("b/00000-small-images-idx3-ubyte") / file));
+}
+
+TEST_F(DataCli, StreamingToAGpuIsShown) {
+  const Words words = Words{"train", "--device", "cuda"} + small;
+  const Result resident = run(words + Words{"--dry-run"});
+  const char* require = std::getenv("GANFORGE_REQUIRE_CUDA");
+  if (resident.code != 0 && !(require && std::string_view(require) == "1")) GTEST_SKIP() << "no GPU";
+  EXPECT_EQ(resident.out.find("staged"), std::string::npos) << resident.out;
+  const Result streamed = run(words + Words{"--dry-run", "--data-memory", "host"});
+  // Two batches of 8.
+  EXPECT_NE(streamed.out.find("12544  staged data: two batches; 200704 bytes stay on the host"), std::string::npos)
+      << streamed.out;
+  const Result trained = run(words + Words{"--data-memory", "host", "--progress", "none"});
+  EXPECT_EQ(trained.code, 0) << trained.err;
+  EXPECT_NE(trained.err.find("images-idx3-ubyte: 200704 bytes stay in host memory"), std::string::npos) << trained.err;
+  ASSERT_EQ(run(words + Words{"--progress", "none", "--out", "resident"}).code, 0);
+  const std::string last = "checkpoints/step-000020.safetensors";
+  EXPECT_EQ(slurp(path(run0) / last), slurp(path("resident/00000-small-images-idx3-ubyte") / last));
+}
+
 TEST_F(DataCli, AnotherFixedSizeSaysWhatToDo) {
   write(path("large-images-idx3-ubyte"), images(12, 32));
   expect_error(train_words + small + Words{"--data", "large-images-idx3-ubyte"}, 1,

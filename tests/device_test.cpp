@@ -49,6 +49,17 @@ TEST(Device, CpuTakesAllCoresUnlessToldOtherwise) {
   EXPECT_THROW(Device::cpu(1 << 20), DeviceError);
 }
 
+TEST(Device, TheCpuComputesInFloat32) {
+  Device device = Device::cpu(1);
+  EXPECT_TRUE(device.supports(Precision::fp32));
+  device.set_precision(Precision::fp32);
+  for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+    EXPECT_FALSE(device.supports(precision));
+    EXPECT_THROW(device.set_precision(precision), ConfigError);
+  }
+  EXPECT_EQ(device.precision(), Precision::fp32);
+}
+
 TEST(Device, EnvironmentChoosesTheInstructionSet) {
   {
     IsaWish wish("baseline");
@@ -144,6 +155,45 @@ TEST(HostMirror, HoldsWhatTheDeviceHeldWhenTheCopyWasQueued) {
     empty.start(nullptr);
     empty.wait();
   }
+}
+
+// What is sent next is on its way while the work that reads the other slot is queued.
+TEST(Staging, EachSlotArrivesInItsTurn) {
+  for (Device& device : kernel_test::devices()) {
+    constexpr int rounds = 9, bytes = 4096;
+    Buffer slots = device.allocate(2 * bytes), seen = device.allocate(rounds * bytes);
+    Staging staging(device, slots.data(), bytes);
+    const auto send = [&](int round) {
+      std::memset(staging.fill(round % 2), round + 1, bytes);
+      staging.send(round % 2);
+    };
+    send(0);
+    for (int round = 0; round < rounds; ++round) {
+      staging.acquire(round % 2);
+      device.copy(static_cast<char*>(seen.data()) + round * bytes, static_cast<char*>(slots.data()) + round % 2 * bytes,
+                  bytes);
+      staging.release(round % 2);
+      send(round + 1);
+    }
+    std::vector<char> host(rounds * bytes);
+    device.download(host.data(), seen.data(), host.size());
+    for (int round = 0; round < rounds; ++round)
+      EXPECT_EQ(std::vector<char>(host.begin() + round * bytes, host.begin() + (round + 1) * bytes),
+                std::vector<char>(bytes, static_cast<char>(round + 1)))
+          << "round " << round;
+  }
+}
+
+TEST(Buffer, RefersToMemoryOfTheHostAndKeepsIt) {
+  const auto owner = std::make_shared<const std::vector<int>>(5, 7);
+  {
+    Buffer buffer(owner, owner->data(), 20);
+    const Buffer moved = std::move(buffer);
+    EXPECT_EQ(moved.data(), owner->data());
+    EXPECT_EQ(moved.bytes(), 20u);
+    EXPECT_EQ(owner.use_count(), 2);
+  }
+  EXPECT_EQ(owner.use_count(), 1);
 }
 
 TEST(Captured, DoesTheWorkAtEachLaunch) {

@@ -1,5 +1,5 @@
 // The CUDA kernels of the fully connected layer against sums in double. Float32 sums of k products, in any order, are
-// within k·ε of the sum of magnitudes; that is the tolerance.
+// within k·ε of the sum of magnitudes; that is the tolerance, and what the operands lose in lower precisions.
 #include <ganforge/config.h>
 
 #if GANFORGE_CUDA
@@ -29,11 +29,23 @@ struct Sum {
   void add(double x) { value += x, magnitude += std::abs(x); }
 };
 
+/// How products are chosen and made: tiles follow the number of multiprocessors.
+struct Mode {
+  int multiprocessors = 132;
+  Precision precision = Precision::fp32;
+  /// Relative error of a product: TF32 has 10 bits of mantissa, the rest is dropped; bfloat16 has 7, to nearest.
+  double error() const {
+    return precision == Precision::tf32 ? 2.1 * 0x1p-10 : precision == Precision::bf16 ? 2.1 * 0x1p-8 : 0.0;
+  }
+};
+
 /// No activation's slope is above one, so errors of its argument do not grow.
-void expect_near(float got, double want, double magnitude, std::int64_t terms, const std::string& what) {
+void expect_near(float got, double want, double magnitude, std::int64_t terms, const Mode& mode,
+                 const std::string& what) {
   const double epsilon = std::numeric_limits<float>::epsilon();
-  ASSERT_TRUE(std::abs(got - want) <= epsilon * ((terms + 4) * magnitude + 4 * std::abs(want)))
-      << what << ": " << got << " instead of " << want;
+  ASSERT_TRUE(std::abs(got - want) <=
+              epsilon * ((terms + 4) * magnitude + 4 * std::abs(want)) + mode.error() * magnitude)
+      << what << ": " << got << " instead of " << want << ", " << name_of(mode.precision);
 }
 
 struct Size {
@@ -53,7 +65,19 @@ const std::vector<Activation> activations = {{},
                                              {Activation::Kind::tanh},
                                              {Activation::Kind::sigmoid}};
 // With one multiprocessor the largest tile is cheapest for all but tiny sizes, with very many the smallest.
-const std::vector<int> multiprocessors = {1, 12, 100'000};
+const std::vector<Mode> modes = {{1},
+                                 {12},
+                                 {100'000},
+                                 {1, Precision::tf32},
+                                 {12, Precision::tf32},
+                                 {100'000, Precision::tf32},
+                                 {1, Precision::bf16},
+                                 {100'000, Precision::bf16}};
+CudaStream with(CudaStream stream, const Mode& mode) {
+  stream.multiprocessors = mode.multiprocessors;
+  stream.precision = mode.precision;
+  return stream;
+}
 
 TEST_F(LinearCuda, ForwardIsTheActivatedSum) {
   for (const Size& size : sizes) {
@@ -61,9 +85,9 @@ TEST_F(LinearCuda, ForwardIsTheActivatedSum) {
     Array<float> dx(*device, x), dw(*device, w), db(*device, b);
     for (const Activation& act : activations) {
       for (bool bias : {true, false}) {
-        for (int count : multiprocessors) {
+        for (const Mode& mode : modes) {
           Array<float> dy(*device, size.rows * size.out);
-          linear(stream(count),
+          linear(with(stream(), mode),
                  {dx.data(), dw.data(), bias ? db.data() : nullptr, dy.data(), size.rows, size.in, size.out, act});
           const Values y = dy.values();
           for (std::int64_t r = 0; r < size.rows; ++r) {
@@ -71,7 +95,7 @@ TEST_F(LinearCuda, ForwardIsTheActivatedSum) {
               Sum sum;
               for (std::int64_t k = 0; k < size.in; ++k) sum.add(double(x[r * size.in + k]) * w[o * size.in + k]);
               if (bias) sum.add(b[o]);
-              expect_near(y[r * size.out + o], activated(act, sum.value), sum.magnitude, size.in, size.str());
+              expect_near(y[r * size.out + o], activated(act, sum.value), sum.magnitude, size.in, mode, size.str());
             }
           }
         }
@@ -90,17 +114,17 @@ TEST_F(LinearCuda, InputGradIsTheMaskedSum) {
       if (!y.empty()) y[0] = 0.0f;
       Array<float> dy(*device, y);
       for (bool mask : {true, false}) {
-        for (int count : multiprocessors) {
+        for (const Mode& mode : modes) {
           Array<float> ddx(*device, size.rows * size.in);
-          linear_input_grad(stream(count), {ddz.data(), dw.data(), mask ? dy.data() : nullptr, ddx.data(), size.rows,
-                                            size.in, size.out, act});
+          linear_input_grad(with(stream(), mode), {ddz.data(), dw.data(), mask ? dy.data() : nullptr, ddx.data(),
+                                                   size.rows, size.in, size.out, act});
           const Values dx = ddx.values();
           for (std::int64_t r = 0; r < size.rows; ++r) {
             for (std::int64_t i = 0; i < size.in; ++i) {
               Sum sum;
               for (std::int64_t o = 0; o < size.out; ++o) sum.add(double(dz[r * size.out + o]) * w[o * size.in + i]);
               const double slope = mask ? slope_at(act, y[r * size.in + i]) : 1;
-              expect_near(dx[r * size.in + i], sum.value * slope, sum.magnitude, size.out, size.str());
+              expect_near(dx[r * size.in + i], sum.value * slope, sum.magnitude, size.out, mode, size.str());
             }
           }
         }
@@ -115,7 +139,7 @@ TEST_F(LinearCuda, WeightGradOfManyLayers) {
   std::vector<Size> layers = sizes;
   layers.insert(layers.end(), sizes.begin(), sizes.end());
   ASSERT_GT(layers.size(), std::size_t(max_linear_group));
-  for (int count : multiprocessors) {
+  for (const Mode& mode : modes) {
     std::vector<Values> dz, x;
     std::vector<Array<float>> ddz, dx, dw, db;
     std::vector<LinearWeightGradArgs> args;
@@ -130,7 +154,7 @@ TEST_F(LinearCuda, WeightGradOfManyLayers) {
       args.push_back({ddz.back().data(), dx.back().data(), dw.back().data(), bias ? db.back().data() : nullptr,
                       size.rows, size.in, size.out});
     }
-    linear_weight_grad(stream(count), args);
+    linear_weight_grad(with(stream(), mode), args);
     for (std::size_t layer = 0; layer < layers.size(); ++layer) {
       const Size& size = layers[layer];
       const Values got_w = dw[layer].values(), got_b = db[layer].values();
@@ -140,12 +164,12 @@ TEST_F(LinearCuda, WeightGradOfManyLayers) {
           for (std::int64_t r = 0; r < size.rows; ++r) {
             sum.add(double(dz[layer][r * size.out + o]) * x[layer][r * size.in + i]);
           }
-          expect_near(got_w[o * size.in + i], sum.value, sum.magnitude, size.rows, "dw, " + size.str());
+          expect_near(got_w[o * size.in + i], sum.value, sum.magnitude, size.rows, mode, "dw, " + size.str());
         }
         if (!args[layer].db || size.in == 0) continue;
         Sum sum;
         for (std::int64_t r = 0; r < size.rows; ++r) sum.add(dz[layer][r * size.out + o]);
-        expect_near(got_b[o], sum.value, sum.magnitude, size.rows, "db, " + size.str());
+        expect_near(got_b[o], sum.value, sum.magnitude, size.rows, {}, "db, " + size.str());
       }
     }
   }
@@ -160,15 +184,17 @@ TEST_F(LinearCuda, UnalignedOperandsGiveTheSameBits) {
     values.insert(values.begin(), 5.0f);
     return values;
   };
-  const auto forward = [&](int shift) {
+  const auto forward = [&](int shift, Precision precision) {
     Array<float> dx(*device, shift ? shifted(x) : x), dw(*device, shift ? shifted(w) : w),
         db(*device, shift ? shifted(b) : b), dy(*device, shift + size.rows * size.out);
-    linear(stream(), {dx.data() + shift, dw.data() + shift, db.data() + shift, dy.data() + shift, size.rows, size.in,
-                      size.out, Activation{Activation::Kind::tanh}});
+    linear(with(stream(), {132, precision}),
+           {dx.data() + shift, dw.data() + shift, db.data() + shift, dy.data() + shift, size.rows, size.in, size.out,
+            Activation{Activation::Kind::tanh}});
     const Values y = dy.values();
     return Values(y.begin() + shift, y.end());
   };
-  EXPECT_EQ(forward(0), forward(1));
+  EXPECT_EQ(forward(0, Precision::fp32), forward(1, Precision::fp32));
+  EXPECT_EQ(forward(0, Precision::tf32), forward(1, Precision::tf32));
 }
 
 TEST_F(LinearCuda, InputGradMayOverwriteItsMask) {

@@ -314,6 +314,18 @@ void add_batch_norm(std::vector<OpCase>& rows) {
       return grad({batch_norm(x, in[1], in[2], in[3], in[4], {}).y}, {in[5]}, {in[0]});
     };
   };
+  const auto fused_norm = [](Activation act, BatchNormOptions options) {
+    return [=](const Values& in) {
+      const BatchNormResult r = batch_norm(linear(in[0], in[1], in[2], act), in[3], in[4], in[5], in[6], options);
+      return Values{r.y, r.mean, r.var, r.running_mean, r.running_var};
+    };
+  };
+  const auto dense = [](const Shape& x, std::int64_t out, std::int64_t in = 0) {
+    const Input channels{.type = {DType::float32, {out}}};
+    return Inputs{{.type = {DType::float32, x}}, f32(out, in ? in : x[1]), channels, channels, channels, channels, channels.in(0.3, 2)};
+  };
+  const Options on_cuda{.kernel = true, .cuda_only = "linear_norm"};
+  const Options norm_wrong{.kernel = true, .cuda_only = "linear_norm", .bad = {dense({17, 6}, 5, 7), dense({0, 7}, 5)}};
   Inputs with_cotangent = of({33, 5});
   with_cotangent.push_back(f32(33, 5));
   rows.insert(rows.end(), {
@@ -331,6 +343,19 @@ void add_batch_norm(std::vector<OpCase>& rows) {
     {"batch_norm tanh", of({17, 5}), train({.activation = tanh_act}), fused},
     {"batch_norm sigmoid", of({17, 5}), train({.activation = sigmoid_act}), fused},
     {"batch_norm, statistics alone", of({17, 5}), [](const Values& in) { const auto r = batch_norm(in[0], in[1], in[2], in[3], in[4], {}); return Values{r.var, r.running_mean}; }, fused},
+    {"linear_norm relu", dense({17, 7}, 5), fused_norm(relu_act, {}), norm_wrong},
+    {"linear_norm without bias", {f32(17, 7), f32(5, 7), f32(5), f32(5), f32(5), f32(5).in(0.3, 2)}, [](const Values& in) { return Values{batch_norm(linear(in[0], in[1], {}, {}), in[2], in[3], in[4], in[5], {}).y}; }, on_cuda},
+    {"linear_norm leaky_relu", dense({33, 20}, 17), fused_norm(leaky_act, {.eps = 1e-5f, .momentum = 0.9f}), on_cuda},
+    {"linear_norm tanh, then relu", dense({65, 33}, 20), fused_norm(tanh_act, {.activation = relu_act}), on_cuda},
+    {"linear_norm of one row", dense({1, 3}, 4), fused_norm(leaky_act, {}), on_cuda},
+    {"linear_norm of 128 rows", dense({128, 12}, 36), fused_norm(sigmoid_act, {.activation = tanh_act}), on_cuda},
+    {"linear_norm, too many rows", dense({130, 4}, 3), fused_norm(leaky_act, {}), {.kernel = true, .expanded = "linear_norm"}},
+    {"linear_norm in two groups", dense({6, 4}, 3), fused_norm(leaky_act, {.groups = 2}), {.kernel = true, .expanded = "linear_norm"}},
+    {"linear_norm, h and the statistics", dense({9, 4}, 3), [](const Values& in) { const Value h = linear(in[0], in[1], in[2], leaky_act); const auto r = batch_norm(h, in[3], in[4], in[5], in[6], {}); return Values{h, r.y, r.var}; }, on_cuda},
+    {"linear_norm_grad behind a linear", {f32(9, 4), f32(6, 4), f32(6), f32(6), f32(6), f32(6), f32(6).in(0.3, 2), f32(5, 6), f32(9, 5)}, [](const Values& in) {
+       const Value y = batch_norm(linear(in[0], in[1], in[2], leaky_act), in[3], in[4], in[5], in[6], {}).y;
+       return grad({linear(y, in[7], {}, {})}, {in[8]}, {in[0], in[1], in[2], in[3], in[4]});
+     }, on_cuda},
     {"batch_norm_grad behind leaky_relu", with_cotangent, absorbed(leaky_act), fused},
     {"batch_norm_grad behind tanh", with_cotangent, absorbed(tanh_act), fused},
     {"batch_norm_inference", of({17, 5}), infer(no_act), fused_bad(Inputs{f32(3), f32(3), f32(3), f32(3), f32(3)}, Inputs{f32(4, 3), f32(3), f32(3), f32(4), f32(3)})},
@@ -347,6 +372,15 @@ void add_losses(std::vector<OpCase>& rows) {
   // Logits are multiples of ½.
   const auto on_border = [d_loss](Objective objective) { return [=](const Values& in) { return d_loss(objective, 1)({floor(in[0] * 2.0) / 2.0}); }; };
   const auto g_loss = [](Objective objective) { return [=](const Values& in) { return Values{generator_loss(in[0], objective)}; }; };
+  // The mask of dx is that of the activation before.
+  const auto d_head = [](Objective objective, Activation act, float target = 1) {
+    return [=](const Values& in) {
+      const auto r = discriminator_loss(linear(activate(in[0], act), in[1], in.size() > 2 ? in[2] : Value(), {}), objective, target);
+      return Values{r.loss, r.d_real, r.d_fake, r.accuracy};
+    };
+  };
+  const auto g_head = [](Objective objective) { return [=](const Values& in) { return Values{generator_loss(linear(in[0], in[1], in.size() > 2 ? in[2] : Value(), {}), objective)}; }; };
+  const Options on_cuda{.kernel = true, .cuda_only = "head"};
   const Options halves = fused_bad(Inputs{f32(7)}, Inputs{f32(0)}, Inputs{i32({4}, 0, 1)}), any = fused_bad(Inputs{f32(0)}, Inputs{i32({4}, 0, 1)});
   const Input logits = f32().in(-4, 4);
   const auto of = [&](const Shape& shape) { Input input = logits; input.type.shape = shape; return Inputs{input}; };
@@ -363,6 +397,17 @@ void add_losses(std::vector<OpCase>& rows) {
     {"generator_loss saturating", of({129, 1}), g_loss(Objective::saturating), any},
     {"generator_loss least_squares", of({1}), g_loss(Objective::least_squares), any},
     {"generator_loss of a scalar", of({}), g_loss(Objective::non_saturating), fused},
+    {"head", {f32(6, 5), f32(1, 5), f32(1)}, d_head(Objective::non_saturating, no_act), {.kernel = true, .cuda_only = "head", .bad = {{f32(5, 5), f32(1, 5), f32(1)}, {f32(0, 5), f32(1, 5), f32(1)}}}},
+    {"head without bias, smooth", {f32(10, 33), f32(1, 33)}, d_head(Objective::saturating, no_act, 0.9f), on_cuda},
+    {"head least_squares, masked", {f32(34, 20), f32(1, 20), f32(1)}, d_head(Objective::least_squares, leaky_act), on_cuda},
+    {"head masked by tanh", {f32(2, 4), f32(1, 4), f32(1)}, d_head(Objective::non_saturating, tanh_act), on_cuda},
+    {"head of a long row", {f32(2, 600), f32(1, 600), f32(1)}, d_head(Objective::non_saturating, leaky_act), on_cuda},
+    {"head of rows beyond the registers", {f32(2, 8200), f32(1, 8200).in(-0.05, 0.05)}, d_head(Objective::non_saturating, no_act), on_cuda},
+    {"head of the generator", {f32(9, 130), f32(1, 130), f32(1)}, g_head(Objective::non_saturating), on_cuda},
+    {"head of the generator, saturating", {f32(1, 3), f32(1, 3), f32(1)}, g_head(Objective::saturating), on_cuda},
+    {"head of the generator, least_squares", {f32(129, 7), f32(1, 7)}, g_head(Objective::least_squares), on_cuda},
+    {"head behind a linear", {f32(6, 5), f32(7, 5), f32(7), f32(1, 7), f32(1)}, [](const Values& in) { return Values{discriminator_loss(linear(linear(in[0], in[1], in[2], leaky_act), in[3], in[4], no_act), Objective::non_saturating).loss}; }, {.kernel = true, .cuda_only = "head", .ulps = 200}},  // halves of the bias gradient cancel
+    {"head behind a convolution", {f32(4, 5, 5, 2), f32(3, 2, 2, 2), f32(1, 2, 2, 3)}, [](const Values& in) { return Values{discriminator_loss(conv2d(activate(conv2d(in[0], in[1], {.stride = {2, 2}}), leaky_act), in[2], {}), Objective::non_saturating).loss}; }, on_cuda},
   });
 }
 

@@ -39,6 +39,8 @@ using Build = std::function<Values(const Values&)>;
 struct Options {
   /// A kernel exists for the fused ops of the row, in float32: they must not be expanded. Without, they must be.
   bool kernel = false;
+  /// Fused ops whose names begin so are expanded nonetheless: on the CPU, or on every device.
+  std::string cuda_only = {}, expanded = {};
   /// False: all gradients are absent, whatever the values do.
   bool differentiable = true;
   /// Operands that must throw ShapeError.

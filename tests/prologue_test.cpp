@@ -139,6 +139,33 @@ TEST(Prologue, HasTheNumbersOfTheSeparateOps) {
   }
 }
 
+TEST(Prologue, TakesAStagedBatchAsItIsAndDrawsItsLabels) {
+  for (Device& device : devices()) {
+    for (std::int64_t sample : {5, 784, 2304}) {
+      SCOPED_TRACE(kernel_test::describe(device) + ", sample = " + std::to_string(sample));
+      for (std::int64_t tick : {6, 7}) {
+        for (bool labelled : {true, false}) {
+          OneRun drawn(device, sample, tick), staged(device, sample, tick);
+          drawn(drawn.args(true));
+          PrologueArgs args = staged.args(true);
+          args.batch.staged = true;  // the first 2 · rows samples are the slots
+          if (!labelled) args.batch.labels = nullptr, args.batch.y = nullptr, args.batch.count = 0;
+          staged(args);
+          const std::vector<std::uint8_t> pixels = staged.pixels();
+          std::vector<float> x;
+          for (std::int64_t i = 0; i < rows * sample; ++i)
+            x.push_back(static_cast<float>(pixels[std::size_t(tick % 2 * rows * sample + i)]) * args.batch.scale);
+          const std::vector<float> got = staged.x.values();
+          for (std::size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(got[i], x[i] + args.batch.shift, 1e-6f);
+          EXPECT_EQ(staged.y.values(), labelled ? drawn.y.values() : std::vector<std::int32_t>(rows, 113));
+          EXPECT_EQ(staged.z0.values(), drawn.z0.values());
+          EXPECT_EQ(staged.cursor.value(), 5 + rows);
+        }
+      }
+    }
+  }
+}
+
 TEST(Prologue, FilesTheStatisticsOfTheRunBefore) {
   for (Device& device : devices()) {
     for (bool aliased : {true, false}) {

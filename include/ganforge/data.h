@@ -26,6 +26,7 @@ class Bytes {
   Bytes(std::shared_ptr<const void> owner, std::span<const std::uint8_t> bytes)
       : owner_(std::move(owner)), bytes_(bytes) {}
 
+  const std::shared_ptr<const void>& owner() const { return owner_; }
   const std::uint8_t* data() const { return bytes_.data(); }
   std::size_t size() const { return bytes_.size(); }
   std::uint8_t operator[](std::size_t i) const { return bytes_[i]; }
@@ -120,28 +121,44 @@ void write_png(const std::filesystem::path& path, const Image& image);
 /// [height, width, channels] with 1 or 3 channels. Throws ShapeError, or ConfigError unless low < high.
 Image make_grid(std::span<const float> samples, const Shape& sample, float low, float high, int columns = 0);
 
-/// Samples resident on a device as bytes.
+/// Where the samples of a data set are while a GPU trains on them. The results are the same bits. (The CPU uses them
+/// where they lie, and so reads a packed file from the page cache.)
+enum class Residency {
+  automatic,  ///< on the device if they take at most half of its free memory, else on the host
+  device,
+  host  ///< streamed: each batch is copied to the device while the step before it runs
+};
+
+/// Samples for a device as bytes. Labels (4 bytes a sample) are always on the device.
 class Dataset {
  public:
-  /// Throws DeviceError if they do not fit.
-  Dataset(Device& device, HostDataset data);
+  /// Throws DeviceError if what shall be on the device does not fit.
+  Dataset(Device& device, HostDataset data, Residency residency = Residency::automatic);
 
   const std::string& name() const { return name_; }
-  std::int64_t count() const { return images_->type.shape[0]; }
+  std::int64_t count() const { return count_; }
   /// Shape of one sample: [H, W, C] for images.
   const Shape& sample() const { return sample_; }
   const std::vector<std::string>& classes() const { return classes_; }
   bool has_labels() const { return labels_ != nullptr; }
-  Variable& images() const { return *images_; }
+  /// True if the samples stay on the host of a GPU.
+  bool streamed() const { return images_ == nullptr; }
+  /// uint8 [count, …]. Throws DeviceError if streamed().
+  Variable& images() const;
+  /// int32 [count]; only if has_labels()
   Variable& labels() const { return *labels_; }
+  /// The samples on the host if streamed(), else empty.
+  const Bytes& host_pixels() const { return host_pixels_; }
 
  private:
   std::string name_;
   Shape sample_;
+  std::int64_t count_;
+  Bytes host_pixels_;
   std::vector<std::string> classes_;
   std::unique_ptr<Variable> images_, labels_;
 };
 /// find_dataset() of data.h, on a device.
-Dataset load_dataset(const std::string& name_or_path, Device& device);
+Dataset load_dataset(const std::string& name_or_path, Device& device, Residency residency = Residency::automatic);
 
 }  // namespace ganforge

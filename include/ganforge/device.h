@@ -20,6 +20,8 @@ class Device;
 class Buffer {
  public:
   Buffer() = default;
+  /// Bytes of the host, for reading alone, as memory of the CPU: no copy. `owner` keeps them; they start anywhere.
+  Buffer(std::shared_ptr<const void> owner, const void* memory, std::size_t bytes);
   Buffer(Buffer&&) noexcept = default;
   Buffer& operator=(Buffer&&) noexcept = default;
 
@@ -43,6 +45,28 @@ class HostMirror {
   void start(const void* device_memory);
   /// Waits for the copy last started, and for that alone.
   const void* wait();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Two slots of device memory, one behind the other, that the host fills while the device goes on: by way of as much
+/// host memory (pinned on CUDA) and, on CUDA, a stream of its own. A slot goes round: fill, send, acquire, release.
+class Staging {
+ public:
+  Staging(Device& device, void* slots, std::size_t slot_bytes);
+  Staging(Staging&&) noexcept;
+  ~Staging();
+
+  /// Host memory for the slot's next content. Waits until what was sent from it before has left it.
+  void* fill(int slot);
+  /// Queues the copy to the device, behind the work that released the slot; does not wait.
+  void send(int slot);
+  /// Work queued from here on finds what was sent.
+  void acquire(int slot);
+  /// Work queued so far has been the last to read it.
+  void release(int slot);
 
  private:
   struct Impl;
@@ -105,6 +129,7 @@ class Device {
 
  private:
   friend class HostMirror;
+  friend class Staging;
   Device();
   Stream stream_;
   ConvPolicy conv_policy_;

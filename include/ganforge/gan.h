@@ -128,7 +128,8 @@ class Trainer {
 struct Config {
   std::string preset;
   std::string description;  ///< for `info`; not part of the file
-  std::string data = "fashion-mnist";
+  std::string data = "fashion-mnist";  ///< name or path for find_dataset(); empty: none yet
+  bool skip_bad = false;               ///< images of a folder that cannot be read are left out
   std::int64_t steps = 10000;
   std::int64_t sample_every = 1000, checkpoint_every = 2000, metrics_every = 20;
   std::int64_t keep_checkpoints = 3;
@@ -153,8 +154,7 @@ std::vector<std::string> precision_names();
 void validate(const Config& config);
 std::string to_toml(const Config& config);
 /// Keys that are absent keep the value of the file's preset, if it names one, else the default. Throws ConfigError with
-/// `source`, line and column for syntax, an unknown key or layer (with the nearest) and a wrong type; with `source` and
-/// key for a value out of range.
+/// `source`, line and column for syntax, an unknown key or layer (with the nearest), a wrong type and a value out of range.
 Config parse_config(const std::string& toml, const std::string& source);
 /// Throws FormatError if the file cannot be read.
 Config load_config(const std::filesystem::path& path);

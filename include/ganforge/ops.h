@@ -274,6 +274,7 @@ struct LatentSpec {
 struct PrologueOptions {
   std::uint64_t seed = 0;
   std::int64_t rows = 0;  ///< samples to draw; 0: no data
+  bool staged = false;    ///< data are uint8 [2, rows, …], the batch of tick t at t mod 2; only labels are drawn
   float scale = 1, shift = 0;
   std::vector<LatentSpec> latents;
   std::vector<Schedule> schedules;

@@ -42,7 +42,8 @@ class Program {
   Program& operator=(Program&&) noexcept;
   ~Program();
 
-  /// One step. Queued on CUDA: one graph launch, no synchronisation. Allocates nothing.
+  /// One step. Queued on CUDA: one graph launch, no synchronisation; with a feed (store.h) also what that does.
+  /// Allocates nothing.
   void run();
 
   /// Fills an input; `bytes` must be its size. Throws Error for an unknown name.

@@ -6,17 +6,29 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace ganforge {
+
+/// Brings a variable's content from the host, run by run.
+class Feed {
+ public:
+  virtual ~Feed() = default;
+  /// Called right before and right after a run of a program that reads the variable is queued.
+  virtual void before_run() = 0;
+  virtual void after_run() = 0;
+};
 
 /// Named memory of a device. Its address never changes: captured graphs hold it.
 struct Variable {
   std::string name;
   Type type;
   Buffer buffer;
-  bool saved = true;  ///< part of a checkpoint
+  bool saved = true;                ///< part of a checkpoint
+  std::unique_ptr<Feed> feed = {};  ///< null: what was assigned or uploaded stays
+  std::uint64_t times_written = 0;  ///< by VariableStore::upload() and by programs that assign it
 
   void* data() const { return buffer.data(); }
 };

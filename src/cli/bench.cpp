@@ -1,6 +1,7 @@
 // ganforge bench: how fast a training step is.
 #include "src/cli/allocations.h"
 #include "src/cli/commands.h"
+#include "src/cli/load_data.h"
 #include "src/cli/open_device.h"
 #include "src/cli/synthetic.h"
 
@@ -25,6 +26,7 @@ struct BenchArguments {
   std::optional<std::int64_t> batch, steps, warmup;
   DeviceArguments device;
   std::string conv = "auto", precision = "fp32";
+  Residency data_memory = Residency::automatic;
   bool json = false, tune = false;
 };
 
@@ -72,7 +74,7 @@ int bench(const BenchArguments& a) {
   Device device = open_device(a.device, notices);
   device.conv_policy() = {.mode = conv_mode_named(a.conv), .chosen = {}, .tune = a.tune};
   device.set_precision(precision_named(a.precision));
-  const Dataset data(device, synthetic_data(config, images));
+  const Dataset data(device, synthetic_data(config, images), a.data_memory);
   Trainer trainer(device, data, trainer_options(config));
   print_notices(notices);
   const std::int64_t group = device.is_cuda() ? 10 : 1;
@@ -130,6 +132,7 @@ Command bench_command() {
         {"--conv", "MODE", "convolutions: auto, library, own or direct (default auto)",
          set_choice(a->conv, conv_mode_names())},
         {"--tune", "", "measures each convolution first and takes the fastest kernels", set_true(a->tune)},
+        data_memory_flag(a->data_memory),
         precision_flag(a->precision),
         {"--json", "", "prints one JSON object", set_true(a->json)}}},
       device_flags(a->device)};

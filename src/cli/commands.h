@@ -9,6 +9,7 @@ Command train_command();
 Command sample_command();
 Command info_command();
 Command bench_command();
+Command selftest_command();
 Command data_convert_command();
 Command data_inspect_command();
 

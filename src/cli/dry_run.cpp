@@ -41,13 +41,18 @@ std::string describe_step(const Device& device, Trainer& trainer, const Dataset&
   text += fmt::format("\nCopies: {}\n", report.copies.empty() ? "none" : "");
   for (const std::string& copy : report.copies) text += fmt::format("  {}\n", copy);
 
-  std::size_t variables = 0;
-  for (const Variable& variable : trainer.store().variables()) variables += variable.type.bytes();
-  std::size_t images = data.images().type.bytes();
-  if (data.has_labels()) images += data.labels().type.bytes();
+  std::size_t variables = 0, staged = 0;
+  for (const Variable& variable : trainer.store().variables())
+    (variable.feed ? staged : variables) += variable.type.bytes();
+  std::size_t resident = data.streamed() ? 0 : data.images().type.bytes();
+  if (data.has_labels()) resident += data.labels().type.bytes();
   text += "\nMemory in bytes\n";
-  const auto line = [&](std::size_t size, const char* what) { text += fmt::format("  {:>12}  {}\n", size, what); };
-  line(images, "data");
+  const auto line = [&](std::size_t size, const std::string& what) {
+    text += fmt::format("  {:>12}  {}\n", size, what);
+  };
+  line(resident, data.streamed() ? "data: labels" : "data");
+  if (staged > 0)
+    line(staged, fmt::format("staged data: two batches; {} bytes stay on the host", data.host_pixels().size()));
   line(variables, "variables: weights, running statistics, optimiser, counters");
   line(report.arena_bytes, "arena: values of a step");
   line(report.peak_live_bytes, "  of which alive at once, at most: the least that an arena can have");

@@ -30,6 +30,22 @@ std::function<void(std::int64_t, std::int64_t)> decoding_progress() {
   };
 }
 
+Flag data_memory_flag(Residency& to) {
+  return {"--data-memory", "WHERE",
+          "of data on a GPU: auto (device up to half of its free memory), device or host, which streams (default auto)",
+          [&to](const std::string& text) {
+            std::string where;
+            set_choice(where, {"auto", "device", "host"})(text);
+            to = where == "auto" ? Residency::automatic : where == "device" ? Residency::device : Residency::host;
+          }};
+}
+
+void notice_residency(const Dataset& data, std::vector<std::string>& notices) {
+  if (!data.streamed()) return;
+  notices.push_back(fmt::format("{}: {} bytes stay in host memory; each batch is copied while the step before it runs",
+                                data.name(), data.host_pixels().size()));
+}
+
 namespace {
 
 /// The flags of `data convert` that turn images `have` into images `want`.
@@ -43,7 +59,7 @@ std::string conversion(const Shape& have, const Shape& want) {
 
 }  // namespace
 
-HostDataset load_data(const Config& config, const std::string& source, bool channels_follow, bool skip_bad,
+HostDataset load_data(const Config& config, const std::string& source, bool channels_follow,
                       std::vector<std::string>& notices) {
   Shape made;
   try {
@@ -53,13 +69,16 @@ HostDataset load_data(const Config& config, const std::string& source, bool chan
   } catch (const ShapeError& error) {
     throw ShapeError(fmt::format("{}: {}", source, error.what()));
   }
-  DatasetOptions options{.skip_bad = skip_bad, .progress = decoding_progress()};
+  DatasetOptions options{.skip_bad = config.skip_bad, .progress = decoding_progress()};
   const bool images = made.rank() == 3 && (made[2] == 1 || made[2] == 3);
   if (images) {
     options.height = made[0];
     options.width = made[1];
     options.channels = channels_follow ? 0 : made[2];
   }
+  if (config.data.empty())
+    throw ConfigError(
+        fmt::format("{} brings no data: name a data set, or the path of a folder of images, with --data", source));
   HostDataset data = find_dataset(config.data, options);
   const Shape wanted = images && channels_follow ? made.with(2, data.sample[2]) : made;
   if (images && data.sample != wanted)

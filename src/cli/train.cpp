@@ -25,6 +25,7 @@ struct TrainArguments {
   std::optional<std::int64_t> steps, epochs, batch, seed, sample_every, checkpoint_every;
   std::optional<float> lr_g, lr_d;
   DeviceArguments device;
+  Residency data_memory = Residency::automatic;
   std::string progress = "auto", objective, conv, precision;
   bool dry_run = false, tune = false, skip_bad = false;
 };
@@ -50,7 +51,7 @@ void check_combinations(const TrainArguments& a) {
     if (given)
       throw UsageError(
           fmt::format("{} cannot change when a run is resumed; only --steps, --epochs, --sample-every, "
-                      "--checkpoint-every, --device, --precision, --threads, --skip-bad and --progress can",
+                      "--checkpoint-every, --device, --precision, --threads, --data-memory, --skip-bad and --progress can",
                       flag));
 }
 
@@ -82,6 +83,7 @@ Config make_config(const TrainArguments& a, const RunFolder* run) {
   if (!a.precision.empty()) c.precision = precision_named(a.precision);
   take(c.sample_every, a.sample_every);
   take(c.checkpoint_every, a.checkpoint_every);
+  c.skip_bad = c.skip_bad || a.skip_bad;
   c.data = portable(c.data);
   return c;
 }
@@ -109,12 +111,13 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
 
   std::vector<std::string> notices;
   const bool channels_follow = !run && !a.config;
-  HostDataset host = load_data(config, source, channels_follow, a.skip_bad, notices);
+  HostDataset host = load_data(config, source, channels_follow, notices);
   if (channels_follow) set_image_channels(config, host.sample[-1]);  // a preset's follow the data
   Device device = open_device(a.device, notices);
   device.conv_policy() = config.convolutions;
   device.set_precision(config.precision);
-  const Dataset data(device, std::move(host));
+  const Dataset data(device, std::move(host), a.data_memory);
+  notice_residency(data, notices);
   const std::int64_t images_per_step = config.training.batch * config.training.d_steps;
   if (a.epochs) config.steps = (*a.epochs * data.count() + images_per_step - 1) / images_per_step;
   const std::unique_ptr<Trainer> trainer = make_trainer(device, data, config, source);
@@ -169,6 +172,7 @@ Command train_command() {
                      d.data),
          set_text(a->data)},
         {"--skip-bad", "", "leaves out images of a folder that cannot be read", set_true(a->skip_bad)},
+        data_memory_flag(a->data_memory),
         {"--resume", "RUN", "goes on with a run folder, or from one of its checkpoints", set_text(a->resume)}}},
       {"How",
        {{"--steps", "N", count("steps in total, those before --resume included", d.steps),

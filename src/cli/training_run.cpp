@@ -27,6 +27,8 @@ std::int64_t next_multiple(std::int64_t step, std::int64_t every) {
   return every > 0 ? step / every * every + every : std::numeric_limits<std::int64_t>::max();
 }
 
+std::string describe(const Dataset& data) { return fmt::format("{} samples {}", data.count(), data.sample().str()); }
+
 /// For a command that people copy.
 std::string shell_word(const std::string& path) {
   return path.find_first_of(" '\"$\\") == std::string::npos ? path : fmt::format("'{}'", path);
@@ -67,6 +69,9 @@ void TrainingRun::resume(const Checkpoint& checkpoint, const std::vector<std::st
     if (metadata[key] != now)
       notices.push_back(
           fmt::format("{} was '{}' and is '{}' now: the last bits of the results may differ", key, metadata[key], now));
+  // The order of the samples follows from their number.
+  if (const std::string was = metadata["data"], now = describe(data_); !was.empty() && was != now)
+    notices.push_back(fmt::format("the data were {} and are {} now: the run goes on with others", was, now));
   metrics_->cut_back(trainer_.step());
   folder_.cut_back(trainer_.step());
   if (to_toml(config_) != to_toml(load_config(folder_.config()))) write_atomically(folder_.config(), to_toml(config_));
@@ -154,6 +159,7 @@ void TrainingRun::save() {
   metrics_->flush();  // never behind the checkpoint, even if the power fails
   std::map<std::string, std::string> metadata = describe(device_);
   metadata["config"] = to_toml(config_);
+  metadata["data"] = describe(data_);
   trainer_.save(folder_.checkpoint(trainer_.step()), metadata);
   folder_.keep_checkpoints(config_.keep_checkpoints);
   saved_step_ = trainer_.step();

@@ -85,6 +85,9 @@ Isa detect_isa() {
   throw DeviceError(std::string("GANFORGE_ISA=") + wish + ": must be baseline, avx2 or avx512");
 }
 
+Buffer::Buffer(std::shared_ptr<const void> owner, const void* memory, std::size_t bytes)
+    : memory_(const_cast<void*>(memory), [owner = std::move(owner)](void*) {}), bytes_(bytes) {}
+
 // --- Device
 // -----------------------------------------------------------------------------------------------------------
 Device::Device() = default;
@@ -232,6 +235,46 @@ void HostMirror::start(const void* device_memory) {
 
 const void* HostMirror::wait() {
   return impl_->cuda ? impl_->cuda->wait() : impl_->memory.data();
+}
+
+// --- Staging
+// ----------------------------------------------------------------------------------------------------------
+struct Staging::Impl {
+  std::unique_ptr<CudaStaging> cuda;  // null on the CPU
+  char* slots;
+  std::size_t slot_bytes;
+  std::vector<char> memory;  // empty on CUDA
+
+  std::size_t offset(int slot) const { return static_cast<std::size_t>(slot) * slot_bytes; }
+};
+
+Staging::Staging(Device& device, void* slots, std::size_t slot_bytes)
+    : impl_(std::make_unique<Impl>(nullptr, static_cast<char*>(slots), slot_bytes)) {
+  if (device.cuda_) {
+    impl_->cuda = device.cuda_->staging(slots, slot_bytes);
+  } else {
+    impl_->memory.resize(2 * slot_bytes);
+  }
+}
+Staging::Staging(Staging&&) noexcept = default;
+Staging::~Staging() = default;
+
+void* Staging::fill(int slot) {
+  return impl_->cuda ? impl_->cuda->fill(slot) : impl_->memory.data() + impl_->offset(slot);
+}
+
+void Staging::send(int slot) {
+  if (impl_->cuda) return impl_->cuda->send(slot);
+  const std::size_t offset = impl_->offset(slot);
+  if (impl_->slot_bytes) std::memcpy(impl_->slots + offset, impl_->memory.data() + offset, impl_->slot_bytes);
+}
+
+void Staging::acquire(int slot) {
+  if (impl_->cuda) impl_->cuda->acquire(slot);
+}
+
+void Staging::release(int slot) {
+  if (impl_->cuda) impl_->cuda->release(slot);
 }
 
 }  // namespace ganforge

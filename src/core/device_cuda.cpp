@@ -52,40 +52,105 @@ cudaDeviceProp probe(int index) {
   return properties;
 }
 
+/// An event that takes no time. Done before it is first recorded.
+class Event {
+ public:
+  Event() { check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(cudaStream_t stream) { check_cuda(cudaEventRecord(event_, stream), "cudaEventRecord"); }
+  void wait_on(cudaStream_t stream) { check_cuda(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent"); }
+  cudaError_t synchronize() { return cudaEventSynchronize(event_); }
+  void wait(const char* what) { check_cuda(synchronize(), what); }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+using Pinned = std::unique_ptr<void, decltype(&cudaFreeHost)>;
+
+/// Filled with zeros.
+Pinned allocate_pinned(std::size_t bytes) {
+  void* memory = nullptr;
+  if (cudaMallocHost(&memory, bytes ? bytes : 1) != cudaSuccess) {
+    fail("out of pinned host memory: " + std::to_string(bytes) + " bytes asked");
+  }
+  std::memset(memory, 0, bytes);
+  return {memory, cudaFreeHost};
+}
+
+// Non-blocking: the legacy default stream, which other libraries may use, neither waits for it nor holds it up.
+cudaStream_t make_stream() {
+  cudaStream_t stream = nullptr;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return stream;
+}
+
 class Mirror : public CudaMirror {
  public:
-  Mirror(cudaStream_t stream, std::size_t bytes) : stream_(stream), bytes_(bytes) {
-    if (cudaMallocHost(&memory_, bytes ? bytes : 1) != cudaSuccess) {
-      fail("out of pinned host memory: " + std::to_string(bytes) + " bytes asked");
-    }
-    std::memset(memory_, 0, bytes);
-    if (cudaError_t status = cudaEventCreateWithFlags(&done_, cudaEventDisableTiming); status != cudaSuccess) {
-      cudaFreeHost(memory_);
-      fail(std::string("cudaEventCreateWithFlags: ") + cudaGetErrorString(status));
-    }
-  }
-  ~Mirror() override {
-    cudaEventSynchronize(done_);  // a copy may be on its way into the memory
-    cudaEventDestroy(done_);
-    cudaFreeHost(memory_);
-  }
+  Mirror(cudaStream_t stream, std::size_t bytes) : stream_(stream), bytes_(bytes), memory_(allocate_pinned(bytes)) {}
+  ~Mirror() override { done_.synchronize(); }  // a copy may be on its way into the memory
 
   void start(const void* device_memory) override {
     if (bytes_) {
-      check_cuda(cudaMemcpyAsync(memory_, device_memory, bytes_, cudaMemcpyDeviceToHost, stream_), "copy to the host");
+      check_cuda(cudaMemcpyAsync(memory_.get(), device_memory, bytes_, cudaMemcpyDeviceToHost, stream_),
+                 "copy to the host");
     }
-    check_cuda(cudaEventRecord(done_, stream_), "cudaEventRecord");
+    done_.record(stream_);
   }
   const void* wait() override {
-    check_cuda(cudaEventSynchronize(done_), "wait for a copy to the host");
-    return memory_;
+    done_.wait("wait for a copy to the host");
+    return memory_.get();
   }
 
  private:
   cudaStream_t stream_;
   std::size_t bytes_;
-  void* memory_ = nullptr;
-  cudaEvent_t done_ = nullptr;
+  Pinned memory_;
+  Event done_;
+};
+
+class StagingSlots : public CudaStaging {
+ public:
+  StagingSlots(cudaStream_t work, void* slots, std::size_t slot_bytes)
+      : work_(work),
+        slots_(static_cast<char*>(slots)),
+        slot_bytes_(slot_bytes),
+        memory_(allocate_pinned(2 * slot_bytes)),
+        copies_(make_stream(), cudaStreamDestroy) {
+    for (Event& read : read_) read.record(work_);  // what cleared the slots may be queued still
+  }
+  ~StagingSlots() override { cudaStreamSynchronize(copies_.get()); }  // a copy may be on its way
+
+  void* fill(int slot) override {
+    sent_[slot].wait("wait for a copy to the GPU");
+    return pinned(slot);
+  }
+  void send(int slot) override {
+    read_[slot].wait_on(copies_.get());
+    if (slot_bytes_) {
+      check_cuda(cudaMemcpyAsync(slots_ + slot * static_cast<std::ptrdiff_t>(slot_bytes_), pinned(slot), slot_bytes_,
+                                 cudaMemcpyHostToDevice, copies_.get()),
+                 "copy to the GPU");
+    }
+    sent_[slot].record(copies_.get());
+  }
+  void acquire(int slot) override { sent_[slot].wait_on(work_); }
+  void release(int slot) override { read_[slot].record(work_); }
+
+ private:
+  void* pinned(int slot) const {
+    return static_cast<char*>(memory_.get()) + slot * static_cast<std::ptrdiff_t>(slot_bytes_);
+  }
+
+  cudaStream_t work_;
+  char* slots_;
+  std::size_t slot_bytes_;
+  Pinned memory_;
+  std::unique_ptr<CUstream_st, decltype(&cudaStreamDestroy)> copies_;
+  Event sent_[2], read_[2];
 };
 
 class CudaCaptured : public Captured {
@@ -108,8 +173,7 @@ class Backend : public CudaBackend {
     name_ = properties.name;
     multiprocessors_ = properties.multiProcessorCount;
     compute_capability_ = 10 * properties.major + properties.minor;
-    // Non-blocking: the legacy default stream, which other libraries may use, neither waits for it nor holds it up.
-    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    stream_ = make_stream();
   }
   ~Backend() override {
     cudaStreamSynchronize(stream_);
@@ -168,6 +232,9 @@ class Backend : public CudaBackend {
   }
 
   std::unique_ptr<CudaMirror> mirror(std::size_t bytes) override { return std::make_unique<Mirror>(stream_, bytes); }
+  std::unique_ptr<CudaStaging> staging(void* slots, std::size_t slot_bytes) override {
+    return std::make_unique<StagingSlots>(stream_, slots, slot_bytes);
+  }
 
  private:
   std::string name_;

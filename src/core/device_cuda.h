@@ -13,6 +13,16 @@ class CudaMirror {
   virtual const void* wait() = 0;
 };
 
+/// The other side of a Staging: pinned memory, a stream and events.
+class CudaStaging {
+ public:
+  virtual ~CudaStaging() = default;
+  virtual void* fill(int slot) = 0;
+  virtual void send(int slot) = 0;
+  virtual void acquire(int slot) = 0;
+  virtual void release(int slot) = 0;
+};
+
 /// The members of Device, for a GPU.
 class CudaBackend {
  public:
@@ -30,6 +40,7 @@ class CudaBackend {
   virtual void synchronize() = 0;
   virtual std::unique_ptr<Captured> capture(const std::function<void()>& work) = 0;
   virtual std::unique_ptr<CudaMirror> mirror(std::size_t bytes) = 0;
+  virtual std::unique_ptr<CudaStaging> staging(void* slots, std::size_t slot_bytes) = 0;
 };
 
 /// Throws DeviceError with the reason if GPU `index` cannot be used. In builds with CUDA alone.

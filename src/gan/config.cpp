@@ -268,7 +268,9 @@ std::string to_toml(const Config& c) {
   const TrainerOptions& t = c.training;
   std::string text = fmt::format("# ganforge {}\n", GANFORGE_VERSION);
   if (!c.preset.empty()) text += fmt::format("preset = {}\n", toml_text(c.preset));
-  text += fmt::format("data = {}\nsteps = {}\nbatch = {}\nseed = {}\n", toml_text(c.data), c.steps, t.batch, t.seed);
+  text += fmt::format("data = {}\n", toml_text(c.data));
+  if (c.skip_bad) text += "skip_bad = true\n";
+  text += fmt::format("steps = {}\nbatch = {}\nseed = {}\n", c.steps, t.batch, t.seed);
   text += fmt::format("sample_every = {}\ncheckpoint_every = {}\nkeep_checkpoints = {}\nmetrics_every = {}\n\n",
                       c.sample_every, c.checkpoint_every, c.keep_checkpoints, c.metrics_every);
   text += fmt::format(
@@ -307,6 +309,7 @@ Config parse_config(const std::string& text, const std::string& source) {
   }
   TrainerOptions& t = c.training;
   reader.read("data", c.data);
+  reader.read("skip_bad", c.skip_bad);
   reader.read("steps", c.steps);
   reader.read("batch", t.batch);
   reader.read("seed", t.seed);
@@ -330,7 +333,9 @@ Config parse_config(const std::string& text, const std::string& source) {
   try {
     validate(c);
   } catch (const ConfigError& error) {
-    throw ConfigError(fmt::format("{}: {}", source, error.what()));
+    const std::string what = error.what();  // begins with the key
+    if (const auto node = table.at_path(what.substr(0, what.find(' ')))) reader.fail(*node.node(), what);
+    throw ConfigError(fmt::format("{}: {}", source, what));
   }
   return c;
 }

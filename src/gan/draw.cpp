@@ -1,5 +1,6 @@
 // The prologue of a step: what it draws from the data and from noise.
 #include "kernels/prologue.h"
+#include "src/gan/batch_feed.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
@@ -7,6 +8,20 @@
 #include <fmt/format.h>
 
 namespace ganforge {
+namespace {
+
+/// Where streamed batches arrive; the programs of a store that draw the same from the same data share it.
+Variable& staged_batches(VariableStore& store, const Dataset& data, std::int64_t rows, const Variable& tick,
+                         const Variable& cursor) {
+  std::vector<std::int64_t> extents = {2, rows};
+  extents.insert(extents.end(), data.sample().extents().begin(), data.sample().extents().end());
+  const std::string name = fmt::format("data/staged/{}/{}", fmt::ptr(data.host_pixels().data()), rows);
+  Variable& staged = store.variable(name, {DType::uint8, Shape(extents)}, false);
+  if (!staged.feed) staged.feed = std::make_unique<BatchFeed>(store, staged, data, tick, cursor);
+  return staged;
+}
+
+}  // namespace
 
 Drawn draw(Context& context, const Dataset& data, const DrawOptions& options) {
   Graph& graph = context.graph();
@@ -23,13 +38,16 @@ Drawn draw(Context& context, const Dataset& data, const DrawOptions& options) {
   PrologueOptions prologue_options;
   prologue_options.seed = store.seed();
   prologue_options.rows = options.rows;
+  prologue_options.staged = data.streamed();
   prologue_options.scale = (options.high - options.low) / 255.0f;
   prologue_options.shift = options.low;
   prologue_options.latents = options.latents;
   prologue_options.schedules = options.schedules;
   const PrologueState state{graph.read(tick), graph.read(cursor), graph.read(statistics), graph.read(ring),
                             graph.read(ring_tick)};
-  const Value images = options.rows > 0 ? graph.read(data.images()) : Value();
+  Value images;
+  if (options.rows > 0)
+    images = graph.read(data.streamed() ? staged_batches(store, data, options.rows, tick, cursor) : data.images());
   const Value labels = options.rows > 0 && options.labels ? graph.read(data.labels()) : Value();
   const PrologueResult result = prologue(state, images, labels, prologue_options);
   graph.assign(tick, result.state.tick);

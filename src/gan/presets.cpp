@@ -107,7 +107,7 @@ Config dcgan_32() {
 }
 
 Config dcgan_64() {
-  Config c = dcgan("dcgan-64", "DCGAN for 64×64 images, as in pytorch/examples", "images");
+  Config c = dcgan("dcgan-64", "DCGAN for 64×64 images, as in pytorch/examples", "");
   dcgan_stack(c, {512, 256, 128, 64});
   return c;
 }

@@ -28,6 +28,7 @@ class TableReader {
     throw ConfigError(fmt::format("{}:{}:{}: {}", source_, begin.line, begin.column, what));
   }
 
+  void read(const char* key, bool& member) { read_as<bool>(key, member, "true or false"); }
   void read(const char* key, std::string& member) { read_as<std::string>(key, member, "text"); }
   void read(const char* key, std::int64_t& member) { read_as<std::int64_t>(key, member, "a whole number"); }
   void read(const char* key, int& member) {

@@ -42,6 +42,8 @@ struct Program::Impl {
   std::vector<std::vector<void*>> pointers;  // what the calls' spans point to
   std::vector<std::shared_ptr<const void>> kernel_plans;
   std::vector<Launch> launches;
+  std::vector<Feed*> feeds;
+  std::vector<Variable*> assigned;
   std::map<std::string, Port> inputs, outputs;
   std::unique_ptr<Captured> captured;
   ProgramReport report;
@@ -79,6 +81,9 @@ class Compiler {
     device_.synchronize();
     for (const auto& [name, value] : graph_->inputs()) impl_->inputs[name] = {value.type(), address(value)};
     for (const auto& [name, value] : graph_->outputs()) impl_->outputs[name] = {value.type(), address(value)};
+    for (const Variable* variable : variables_)
+      if (variable->feed) impl_->feeds.push_back(variable->feed.get());
+    for (const auto& [variable, value] : graph_->assigns()) impl_->assigned.push_back(variable);
     fill_report();
     if (device_.is_cuda() && options_.capture) capture();
     return Program(std::move(impl_));
@@ -322,10 +327,13 @@ Program& Program::operator=(Program&&) noexcept = default;
 Program::~Program() = default;
 
 void Program::run() {
+  for (Feed* feed : impl_->feeds) feed->before_run();
   if (impl_->captured)
     impl_->captured->launch();
   else
     impl_->execute(impl_->launches);
+  for (Variable* variable : impl_->assigned) ++variable->times_written;
+  for (Feed* feed : impl_->feeds) feed->after_run();
 }
 
 namespace {

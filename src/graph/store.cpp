@@ -23,6 +23,7 @@ Variable* VariableStore::find(const std::string& name) {
 
 void VariableStore::upload(Variable& variable, const void* values) {
   device_->upload(variable.data(), values, variable.type.bytes());
+  ++variable.times_written;
 }
 
 void VariableStore::download(const Variable& variable, void* values) {

@@ -1,6 +1,7 @@
 // Batch normalisation. kernels/batch_norm.h has the formulae.
 #include "kernels/batch_norm.h"
 #include "src/ops/act_grad.h"
+#include "src/ops/linear_norm.h"
 #include "src/ops/support.h"
 
 namespace ganforge {
@@ -242,9 +243,21 @@ Value as_rows(Value x) {
 
 }  // namespace
 
+Values plain_batch_norm(const Values& in, const BatchNormOptions& options) {
+  return in[0].graph().add(BatchNormOp(options), in);
+}
+
+Values plain_batch_norm_grad(const Values& in, const BatchNormOptions& options, const Activation& input_act) {
+  return in[0].graph().add(BatchNormGradOp(options, input_act), in);
+}
+
 BatchNormResult batch_norm(Value x, Value gamma, Value beta, Value running_mean, Value running_var,
                            const BatchNormOptions& options) {
-  const Values out = x.graph().add(BatchNormOp(options), {as_rows(x), gamma, beta, running_mean, running_var});
+  const Graph::Node& producer = x.graph().node(x.node());
+  const auto* absorber = dynamic_cast<const BatchNormAbsorber*>(producer.op.get());
+  const Values norm = {gamma, beta, running_mean, running_var};
+  const Values out = absorber ? absorber->absorb_batch_norm(producer.in, norm, options)
+                              : plain_batch_norm({as_rows(x), gamma, beta, running_mean, running_var}, options);
   return {reshape(out[0], x.shape()), out[1], out[2], out[3], out[4]};
 }
 

@@ -2,6 +2,7 @@
 #include "kernels/conv2d.h"
 #include "src/ops/act_grad.h"
 #include "src/ops/conv_tune.h"
+#include "src/ops/head.h"
 #include "src/ops/support.h"
 
 #include <algorithm>
@@ -130,7 +131,7 @@ Kernel ConvOp::kernel(Device& device, ConvDirection direction, const ConvShape& 
 }
 
 /// x, w → y, or with `image` y, w → x: then bias and mask of the result, as the epilogue says.
-class ConvDataOp : public ConvOp, public ActGradAbsorber {
+class ConvDataOp : public ConvOp, public ActGradAbsorber, public HeadLayer {
  public:
   ConvDataOp(const Conv2dOptions& options, std::optional<std::array<std::int64_t, 2>> image, ConvEpilogue epilogue)
       : ConvOp(options), image_(image), e_(epilogue) {}
@@ -194,6 +195,16 @@ class ConvDataOp : public ConvOp, public ActGradAbsorber {
     const Values& in = dx.graph().node(dx.node()).in;
     return dx.graph().add(ConvDataOp(o_, image_, {.mask = true, .act = act}), {in[0], in[1], y})[0];
   }
+
+  // One filter as large as the image.
+  Values operands_of_head(const Values& in) const override {
+    const Shape &x = in[0].shape(), &w = in[1].shape();
+    const auto& p = o_.padding;
+    const bool whole = w[0] == 1 && w[1] == x[1] && w[2] == x[2] && w[3] == x[3] && p.top == 0 && p.bottom == 0 &&
+                       p.left == 0 && p.right == 0 && o_.dilation == std::array<std::int64_t, 2>{1, 1};
+    return image_ || e_.mask || e_.act || !whole ? Values{} : in;
+  }
+  Activation activation_of_result() const override { return e_.mask ? Activation{} : e_.act; }
 
   Kernel prepare(Device& device, const Types& in) const override {
     return kernel(device, image_ ? ConvDirection::input : ConvDirection::forward, shape(in), e_, in[0].dtype);

@@ -1,5 +1,6 @@
 // Adversarial losses. kernels/gan_loss.h has the formulae.
 #include "kernels/gan_loss.h"
+#include "src/ops/head.h"
 #include "src/ops/support.h"
 
 namespace ganforge {
@@ -122,13 +123,18 @@ class GeneratorLossOp : public Op {
 
 }  // namespace
 
+Values plain_loss(Value logits, const HeadLoss& loss) {
+  if (!loss.discriminator) return logits.graph().add(GeneratorLossOp(loss.objective), {logits});
+  return logits.graph().add(DiscriminatorLossOp(loss.objective, loss.real_target), {logits});
+}
+
 DiscriminatorLoss discriminator_loss(Value logits, Objective objective, float real_target) {
-  const Values out = logits.graph().add(DiscriminatorLossOp(objective, real_target), {reshape(logits, {-1})});
+  const Values out = loss_of(logits, {.discriminator = true, .objective = objective, .real_target = real_target});
   return {out[0], out[2], out[3], out[4]};
 }
 
 Value generator_loss(Value logits, Objective objective) {
-  return logits.graph().add(GeneratorLossOp(objective), {reshape(logits, {-1})})[0];
+  return loss_of(logits, {.discriminator = false, .objective = objective})[0];
 }
 
 }  // namespace ganforge

@@ -2,6 +2,8 @@
 // same three kernels.
 #include "kernels/linear.h"
 #include "src/ops/act_grad.h"
+#include "src/ops/head.h"
+#include "src/ops/linear_norm.h"
 #include "src/ops/support.h"
 
 namespace ganforge {
@@ -15,7 +17,7 @@ double gemm_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
 }
 
-class LinearOp : public Op {
+class LinearOp : public Op, public BatchNormAbsorber, public HeadLayer {
  public:
   LinearOp(bool bias, Activation act) : bias_(bias), act_(act) {}
   std::string describe() const override {
@@ -47,6 +49,16 @@ class LinearOp : public Op {
     return result;
   }
 
+  Values operands_of_head(const Values& in) const override { return in[1].shape()[0] == 1 && !act_ ? in : Values{}; }
+  Activation activation_of_result() const override { return act_; }
+
+  Values absorb_batch_norm(const Values& in, const Values& norm, const BatchNormOptions& options) const override {
+    Values operands = in;
+    operands.insert(operands.end(), norm.begin(), norm.end());
+    const Values out = linear_norm(operands, bias_, act_, options);
+    return {out.begin() + 1, out.end()};
+  }
+
   Kernel prepare(Device&, const Types& in) const override {
     if (!has_kernel(in)) return {};
     return make_kernel([bias = bias_, act = act_, rows = in[0].shape[0], features = in[0].shape[1],
@@ -67,7 +79,7 @@ class LinearOp : public Op {
 };
 
 /// Without a mask: dz, w. With one: dz, w, y.
-class LinearInputGradOp : public Op, public ActGradAbsorber {
+class LinearInputGradOp : public Op, public ActGradAbsorber, public BatchNormGradAbsorber {
  public:
   explicit LinearInputGradOp(Activation act) : act_(act) {}
   std::string describe() const override { return fmt::format("linear_input_grad act={}", ganforge::describe(act_)); }
@@ -100,6 +112,14 @@ class LinearInputGradOp : public Op, public ActGradAbsorber {
     if (act_) return {};
     const Values& in = dx.graph().node(dx.node()).in;
     return linear_input_grad(in[0], in[1], y, act);
+  }
+
+  Values absorb_batch_norm_grad(const Values& in, const Values& norm, const BatchNormOptions& options,
+                                const Activation& input_act) const override {
+    if (act_) return {};
+    Values operands = {in[0], in[1]};
+    operands.insert(operands.end(), norm.begin(), norm.end());
+    return linear_norm_grad(operands, options, input_act);
   }
 
   Kernel prepare(Device&, const Types& in) const override {

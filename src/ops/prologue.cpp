@@ -12,8 +12,8 @@ class PrologueOp : public Op {
   explicit PrologueOp(PrologueOptions options) : options_(std::move(options)) {}
 
   std::string describe() const override {
-    std::string text = fmt::format("prologue seed={} rows={} scale={} shift={}", options_.seed, options_.rows,
-                                   options_.scale, options_.shift);
+    std::string text = fmt::format("prologue seed={} rows={}{} scale={} shift={}", options_.seed, options_.rows,
+                                   options_.staged ? " staged" : "", options_.scale, options_.shift);
     for (std::size_t i = 0; i < options_.latents.size(); ++i) {
       const LatentSpec& z = options_.latents[i];
       text += fmt::format(" z{}={}{}", options_.draws[i],
@@ -44,11 +44,17 @@ class PrologueOp : public Op {
       require(in[5].dtype == DType::uint8 && in[5].shape.rank() >= 1,
               fmt::format("data must be uint8 [count, …], got {}", in[5].str()));
       require(in[5].shape[0] >= 1, "the data set is empty");
-      out.push_back({DType::float32, in[5].shape.with(0, options_.rows)});
-      if (in.size() > 6)
-        require(in[6] == Type{DType::int32, {in[5].shape[0]}},
-                fmt::format("labels must be int32 [{}], got {}", in[5].shape[0], in[6].str()));
-      if (in.size() > 6) out.push_back({DType::int32, {options_.rows}});
+      if (options_.staged)
+        require(in[5].shape.rank() >= 2 && in[5].shape[0] == 2 && in[5].shape[1] == options_.rows,
+                fmt::format("staged data must be uint8 [2, {}, …], got {}", options_.rows, in[5].str()));
+      out.push_back({DType::float32, batch_shape(in[5].shape)});
+      if (in.size() > 6) {
+        const bool one_each = in[6].shape.rank() == 1 && (options_.staged || in[6].shape[0] == in[5].shape[0]);
+        require(in[6].dtype == DType::int32 && one_each && in[6].shape[0] >= 1,
+                fmt::format("labels must be int32 [{}], got {}",
+                            options_.staged ? "count" : std::to_string(in[5].shape[0]), in[6].str()));
+        out.push_back({DType::int32, {options_.rows}});
+      }
     }
     return out;
   }
@@ -78,8 +84,9 @@ class PrologueOp : public Op {
                         nullptr};
     }
     if (options_.rows > 0) {
-      args.batch.count = in[5].shape[0];
-      args.batch.sample = in[5].shape.elements() / in[5].shape[0];
+      args.batch.staged = options_.staged;
+      args.batch.count = in.size() > 6 ? in[6].shape[0] : in[5].shape[0];
+      args.batch.sample = batch_shape(in[5].shape).elements() / options_.rows;
       args.batch.rows = options_.rows;
       args.batch.scale = options_.scale;
       args.batch.shift = options_.shift;
@@ -118,7 +125,7 @@ class PrologueOp : public Op {
   Cost cost(const Types& in) const override {
     Cost cost;
     if (options_.rows > 0) {
-      const double elements = static_cast<double>(in[5].shape.with(0, options_.rows).elements());
+      const double elements = static_cast<double>(batch_shape(in[5].shape).elements());
       cost.bytes += 5 * elements;
       cost.flops += 2 * elements;
     }
@@ -130,6 +137,9 @@ class PrologueOp : public Op {
   }
 
  private:
+  Shape batch_shape(const Shape& data) const {
+    return options_.staged ? Shape(data.extents().subspan(1)) : data.with(0, options_.rows);
+  }
   int first_state() const { return static_cast<int>(options_.latents.size() + options_.schedules.size()); }
 
   PrologueOptions options_;
