@@ -53,7 +53,8 @@ __global__ void __launch_bounds__(forward_threads, 1) ends_forward_kernel(const 
       for (int i = warp; i < forward_side; i += forward_threads / 32) {
         const int h = 2 * first_p - 1 + i;
         const float* const from = args.at.x + std::int64_t(n * s.h + h) * s.w * channels;
-        for (int j = lane; j < x_row; j += 32) {
+        for (int j = lane - (left & 7); j < x_row; j += 32) {  // whole sectors
+          if (j < 0) continue;
           const bool inside = h >= 0 && h < s.h && left + j >= 0 && left + j < s.w * channels;
           x[i * x_row + j] = inside ? from[left + j] : 0.0f;
         }
@@ -117,8 +118,10 @@ __global__ void __launch_bounds__(8 * width) ends_input_kernel(const __grid_cons
   float sums[4][2][channels] = {};  // of rows 2·row … of x, two pixels
   for (int first_k = 0; first_k < s.k; first_k += input_step) {
     __syncthreads();
-    for (int i = threadIdx.x; i < places * (input_step / 4); i += threads) {
-      const int place = i / (input_step / 4), k = i % (input_step / 4) * 4;
+    // Eight lanes take one piece of eight neighbours: no bank conflicts.
+    for (int i = threadIdx.x; i < (places + 7) / 8 * 16; i += threads) {
+      const int place = i / 16 * 8 + i % 8, k = i / 8 % 2 * 4;
+      if (place >= places) continue;
       const int p = first_p - 1 + place / halo, q = first_q - 1 + place % halo;
       const bool inside = p >= 0 && p < s.p && q >= 0 && q < s.q;
       store_shared(y + place * input_row + k,

@@ -33,9 +33,11 @@ class DataOperands {
     channel_ = begin % chunks * Tile::k;
     // The last channel from which a whole step can be read fast.
     const bool whole = args.vector_a && args.vector_b && first_n + Tile::n <= columns;
-    last_whole_ = static_cast<int>(mma::kept(whole ? channels_ - Tile::k : -1));
-    place_a_ = mma::kept(PanelA::place());
-    place_b_ = mma::kept(PanelB::place() + 4 * Tile::m * Tile::k);
+    last_whole_ = whole ? channels_ - Tile::k : -1;
+    place_a_ = PanelA::place();
+    mma::hold(place_a_);
+    place_b_ = PanelB::place() + 4 * Tile::m * Tile::k;
+    mma::hold(place_b_);
     apart_b_ = 4 * PanelB::rows_apart * std::int64_t(16) * args.s.c;
     step_b_ = along_b ? 4 * Tile::k : 4 * Tile::k * std::int64_t(16) * args.s.c;
     if (left == 0) return;

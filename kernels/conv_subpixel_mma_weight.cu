@@ -29,9 +29,11 @@ class WeightOperands {
     left = steps * (part + 1) / s.splits - begin;
     const bool whole = args.vector_a && args.vector_b && first_m_ + Tile::m <= s.k && first_n + Tile::n <= columns;
     images_ = s.n;
-    last_whole_ = static_cast<int>(mma::kept(whole ? s.n - Tile::k : -1));
-    place_a_ = mma::kept(PanelA::place());
-    place_b_ = mma::kept(PanelB::place() + 4 * Tile::m * Tile::k);
+    last_whole_ = whole ? s.n - Tile::k : -1;
+    place_a_ = PanelA::place();
+    mma::hold(place_a_);
+    place_b_ = PanelB::place() + 4 * Tile::m * Tile::k;
+    mma::hold(place_b_);
     image_y_ = 4 * std::int64_t(s.p) * s.q * s.k;
     image_x_ = 4 * std::int64_t(s.h) * s.w * s.c;
     to_next_a_ = 4 * s.k - (chunks - 1) * Tile::k * image_y_;

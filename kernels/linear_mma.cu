@@ -1,16 +1,13 @@
 // The fully connected layer's products on tensor cores, with TF32 or bfloat16 operands and float32 sums.
 //
 // Launches: one, for all products. Bytes: as in linear_fp32.cu. Global → shared memory by cp.async, `stages` buffers,
-// operands in the order they have in global memory, one barrier per tile of k. Both are read 16 bytes per lane without
-// bank conflicts, thanks to swizzled places: along k by ldmatrix, whose 8 × 4 matrices are fragments of the TF32
-// product; across k as quads of neighbouring m or n at one k, whose four elements go to four rows (A) or columns (B) of
-// fragments: a permutation of C within the warp's patch, which the epilogue undoes. bfloat16 pairs k with k + 4, in
-// both operands alike. The tensor core drops the lower 13 bits of a TF32 operand; bfloat16 is rounded to nearest.
+// operands in the order they have in global memory, one barrier per tile of k; mma_tile.cuh says how they are read. The
+// tensor core drops the lower 13 bits of a TF32 operand; bfloat16 is rounded to nearest.
 //
 // The warps of a block share the tile's outputs out, and its steps of k where there is more than one slice; their sums
 // are added in shared memory in the order of slices, and leave as rows of C, 16 bytes per lane.
 #include "kernels/linear_product.cuh"
-#include "kernels/mma.cuh"
+#include "kernels/mma_tile.cuh"
 #include "src/core/cuda_check.h"
 
 namespace ganforge::dense {
@@ -98,129 +95,13 @@ class Panel {
   std::uint32_t to_;
 };
 
-/// A warp's rows of A at eight steps of k, as fragments. `first_step` is the slice's first eight.
-template <bool along_k, int outer, int depth, int patch>
-struct FragmentsA {
-  static constexpr int count = patch / 16;
-  std::uint32_t at[count][4];
-  std::uint32_t lane_address, lane_swizzle;
-
-  __device__ FragmentsA(int first_row, int first_step) {
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    if constexpr (along_k) {
-      lane_address = 4 * depth * (first_row + lane % 16);
-      lane_swizzle = 16 * ((lane / 16) ^ (lane % 8) ^ (2 * first_step));
-    } else {
-      lane_address = 4 * (outer * (8 * first_step + t) + first_row) + 16 * (g ^ (2 * t));
-    }
-    mma::hold(lane_address);
-    if constexpr (along_k) mma::hold(lane_swizzle);
-  }
-  /// `panel` is the address of the lane's part (lane_address) in this stage.
-  template <int step>
-  __device__ void load(std::uint32_t panel) {
-    if constexpr (along_k) {
-      const std::uint32_t row = panel + (lane_swizzle ^ (32 * step));
-      mma::unrolled<count>([&](auto i) { mma::load_matrices<4 * 16 * depth * i>(at[i], row); });
-    } else {
-      mma::unrolled<count / 2>([&](auto half) {
-        constexpr int i = 2 * half, offset = 4 * 8 * outer * step + 64 * i;
-        const uint4 u = mma::load_quad<offset>(panel), v = mma::load_quad<offset + 4 * 4 * outer>(panel);
-        at[i][0] = u.x, at[i][1] = u.y, at[i][2] = v.x, at[i][3] = v.y;
-        at[i + 1][0] = u.z, at[i + 1][1] = u.w, at[i + 1][2] = v.z, at[i + 1][3] = v.w;
-      });
-    }
-  }
-  /// Where in the patch element (g + 8·half) of fragment i is.
-  static __device__ int row(int i, int half) {
-    const int g = threadIdx.x % 32 / 4;
-    return along_k ? 16 * i + 8 * half + g : 32 * (i / 2) + 4 * g + 2 * (i % 2) + half;
-  }
-};
-
-/// Likewise of B.
-template <bool along_k, int outer, int depth, int patch>
-struct FragmentsB {
-  static constexpr int count = patch / 8;
-  std::uint32_t at[count][2];
-  std::uint32_t lane_address, lane_swizzle;
-
-  __device__ FragmentsB(int first_row, int first_step) {
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    if constexpr (along_k) {
-      lane_address = 4 * depth * (first_row + lane / 16 * 8 + lane % 8);
-      lane_swizzle = 16 * ((lane / 8 % 2) ^ (lane % 8) ^ (2 * first_step));
-    } else {
-      lane_address = 4 * (outer * (8 * first_step + t) + first_row) + 16 * (g ^ (2 * t));
-    }
-    mma::hold(lane_address);
-    if constexpr (along_k) mma::hold(lane_swizzle);
-  }
-  template <int step>
-  __device__ void load(std::uint32_t panel) {
-    if constexpr (along_k) {
-      const std::uint32_t row = panel + (lane_swizzle ^ (32 * step));
-      mma::unrolled<count / 2>([&](auto half) {
-        constexpr int j = 2 * half;
-        std::uint32_t v[4];
-        mma::load_matrices<4 * 8 * depth * j>(v, row);
-        at[j][0] = v[0], at[j][1] = v[1], at[j + 1][0] = v[2], at[j + 1][1] = v[3];
-      });
-    } else {
-      mma::unrolled<count / 4>([&](auto quarter) {
-        constexpr int j = 4 * quarter, offset = 4 * 8 * outer * step + 32 * j;
-        const uint4 u = mma::load_quad<offset>(panel), v = mma::load_quad<offset + 4 * 4 * outer>(panel);
-        at[j][0] = u.x, at[j + 1][0] = u.y, at[j + 2][0] = u.z, at[j + 3][0] = u.w;
-        at[j][1] = v.x, at[j + 1][1] = v.y, at[j + 2][1] = v.z, at[j + 3][1] = v.w;
-      });
-    }
-  }
-};
-
-/// Puts a warp's sums into [rows, row_floats] of shared memory, 8 (B along k) or 16 bytes per lane. Pieces of a row are
-/// permuted by `turn`, so that the rows of a store fall on different banks.
-template <Direction direction, int row_floats, class A, class B>
-__device__ void put_sums(float* shared, int first_m, int first_n, const float (&c)[A::count][B::count][4]) {
-  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-#pragma unroll
-  for (int i = 0; i < A::count; ++i) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float* const row = shared + (first_m + A::row(i, half)) * row_floats;
-      if constexpr (b_along_k(direction)) {
-#pragma unroll
-        for (int j = 0; j < B::count; ++j) {
-          const int piece = ((first_n + 8 * j) / 4 + t / 2) ^ (2 * (g & 3));
-          store_shared(row + 4 * piece + 2 * (t % 2), float2{c[i][j][2 * half], c[i][j][2 * half + 1]});
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < B::count; j += 4) {
-#pragma unroll
-          for (int e = 0; e < 2; ++e) {
-            const int piece = (first_n + 8 * j) / 4 + ((2 * t + e) ^ (g & 1));
-            store_shared(row + 4 * piece, float4{c[i][j][2 * half + e], c[i][j + 1][2 * half + e],
-                                                 c[i][j + 2][2 * half + e], c[i][j + 3][2 * half + e]});
-          }
-        }
-      }
-    }
-  }
-}
-
-/// The permutation of put_sums, from the row.
-template <Direction direction>
-__device__ int turn(int row) {
-  return b_along_k(direction) ? 2 * (row & 3) : a_along_k(direction) ? row & 1 : row >> 2 & 1;
-}
-
 template <Direction direction, class Tile, bool bf16>
 __global__ void __launch_bounds__(Tile::threads) linear_mma_kernel(const __grid_constant__ Products products) {
   constexpr bool along_a = a_along_k(direction), along_b = b_along_k(direction);
   using PanelA = Panel<along_a, Tile::m, Tile::k, Tile::threads>;
   using PanelB = Panel<along_b, Tile::n, Tile::k, Tile::threads>;
-  using A = FragmentsA<along_a, Tile::m, Tile::k, Tile::warp_m>;
-  using B = FragmentsB<along_b, Tile::n, Tile::k, Tile::warp_n>;
+  using A = mma::FragmentsA<along_a, Tile::m, Tile::k, Tile::warp_m>;
+  using B = mma::FragmentsB<along_b, Tile::n, Tile::k, Tile::warp_n>;
   constexpr int steps = Tile::k / 8 / Tile::slices;
   extern __shared__ __align__(16) float shared[];
   std::uint32_t base = mma::shared_address(shared);
@@ -256,13 +137,13 @@ __global__ void __launch_bounds__(Tile::threads) linear_mma_kernel(const __grid_
   float c[A::count][B::count][4] = {}, a_sum[A::count][2] = {};
   A a(warp_m, slice * steps);
   B b(warp_n, slice * steps);
+  mma::Multiplier<bf16, A, B> multiplier;
   std::uint32_t now = base, free = end - stage_bytes;
   for (std::int64_t left = p.k; left > 0; left -= Tile::k) {
     mma::wait_copies<Tile::stages - 2>();
     __syncthreads();
     fetch(free, left - ahead);
     const std::uint32_t from_a = now + a.lane_address, from_b = now + 4 * PanelA::floats + b.lane_address;
-    std::uint32_t pairs_a[A::count][4], pairs_b[B::count][2];  // bfloat16: of two steps
     mma::unrolled<steps>([&](auto step) {
       a.template load<step>(from_a);
       b.template load<step>(from_b);
@@ -273,29 +154,7 @@ __global__ void __launch_bounds__(Tile::threads) linear_mma_kernel(const __grid_
           a_sum[i][1] += __uint_as_float(a.at[i][1]) + __uint_as_float(a.at[i][3]);
         }
       }
-      if constexpr (bf16) {
-        constexpr int to = step % 2;
-#pragma unroll
-        for (int i = 0; i < A::count; ++i) {
-          pairs_a[i][2 * to] = mma::to_bf16(a.at[i][0], a.at[i][2]);
-          pairs_a[i][2 * to + 1] = mma::to_bf16(a.at[i][1], a.at[i][3]);
-        }
-#pragma unroll
-        for (int j = 0; j < B::count; ++j) pairs_b[j][to] = mma::to_bf16(b.at[j][0], b.at[j][1]);
-      }
-      if constexpr (!bf16 || step % 2 == 1) {
-#pragma unroll
-        for (int i = 0; i < A::count; ++i) {
-#pragma unroll
-          for (int j = 0; j < B::count; ++j) {
-            if constexpr (bf16) {
-              mma::multiply_bf16(c[i][j], pairs_a[i], pairs_b[j]);
-            } else {
-              mma::multiply_tf32(c[i][j], a.at[i], b.at[j]);
-            }
-          }
-        }
-      }
+      multiplier.template multiply<step>(c, a, b);
     });
     free = now;
     now += stage_bytes;
@@ -304,7 +163,7 @@ __global__ void __launch_bounds__(Tile::threads) linear_mma_kernel(const __grid_
 
   mma::wait_copies<0>();
   __syncthreads();
-  put_sums<direction, Tile::n, A, B>(shared + slice * Tile::m * Tile::n, warp_m, warp_n, c);
+  mma::put_sums<Tile::n, A, B>(shared + slice * Tile::m * Tile::n, warp_m, warp_n, c);
   float* const a_sums = shared + Tile::slices * Tile::m * Tile::n;  // [slices, tile.m]
   if (sum_a) {
 #pragma unroll
@@ -327,7 +186,7 @@ __global__ void __launch_bounds__(Tile::threads) linear_mma_kernel(const __grid_
 #pragma unroll
   for (int down = 0; down < Tile::m; down += Tile::threads / quads) {
     const int row = first_row + down;
-    const float* const from = shared + row * Tile::n + 4 * (quad ^ turn<direction>(row));
+    const float* const from = shared + row * Tile::n + 4 * (quad ^ mma::turn<A, B>(row));
     float4 sum = *reinterpret_cast<const float4*>(from);
 #pragma unroll
     for (int s = 1; s < Tile::slices; ++s) {

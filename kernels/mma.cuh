@@ -32,12 +32,6 @@ __device__ void unrolled(const Function& f) {
   }(std::make_integer_sequence<int, n>{});
 }
 
-/// x, which the compiler then keeps in a register, instead of computing it again wherever it is used.
-__device__ inline std::uint32_t kept(std::uint32_t x) {
-  asm volatile("" : "+r"(x));
-  return x;
-}
-
 // --- products -------------------------------------------------------------------------------------------------------
 
 /// c += a·b, 16 × 8 × 8. The tensor core reads the upper 19 bits of each operand: a float32 is rounded towards zero.

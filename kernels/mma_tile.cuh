@@ -28,10 +28,9 @@ struct FragmentsA {
       lane_swizzle = 16 * ((lane / 16) ^ (lane % 8) ^ (2 * first_step));
     } else {
       lane_address = 4 * (outer * (8 * first_step + t) + first_row) + 16 * (g ^ (2 * t));
-      lane_swizzle = 0;
     }
-    lane_address = kept(lane_address);
-    lane_swizzle = kept(lane_swizzle);
+    hold(lane_address);
+    if constexpr (along_k) hold(lane_swizzle);
   }
   /// `panel` is the address of the lane's part (lane_address) in this stage.
   template <int step>
@@ -70,10 +69,9 @@ struct FragmentsB {
       lane_swizzle = 16 * ((lane / 8 % 2) ^ (lane % 8) ^ (2 * first_step));
     } else {
       lane_address = 4 * (outer * (8 * first_step + t) + first_row) + 16 * (g ^ (2 * t));
-      lane_swizzle = 0;
     }
-    lane_address = kept(lane_address);
-    lane_swizzle = kept(lane_swizzle);
+    hold(lane_address);
+    if constexpr (along_k) hold(lane_swizzle);
   }
   template <int step>
   __device__ void load(std::uint32_t panel) {
@@ -107,11 +105,11 @@ class Multiplier {
       constexpr int to = step % 2;
 #pragma unroll
       for (int i = 0; i < A::count; ++i) {
-        pairs_a_[i][2 * to] = pair(a.at[i][0], a.at[i][2]);
-        pairs_a_[i][2 * to + 1] = pair(a.at[i][1], a.at[i][3]);
+        pairs_a_[i][2 * to] = to_bf16(a.at[i][0], a.at[i][2]);
+        pairs_a_[i][2 * to + 1] = to_bf16(a.at[i][1], a.at[i][3]);
       }
 #pragma unroll
-      for (int j = 0; j < B::count; ++j) pairs_b_[j][to] = pair(b.at[j][0], b.at[j][1]);
+      for (int j = 0; j < B::count; ++j) pairs_b_[j][to] = to_bf16(b.at[j][0], b.at[j][1]);
     }
     if constexpr (!bf16 || step % 2 == 1) {
 #pragma unroll
@@ -129,9 +127,6 @@ class Multiplier {
   }
 
  private:
-  static __device__ std::uint32_t pair(std::uint32_t u, std::uint32_t v) {
-    return to_bf16(__uint_as_float(u), __uint_as_float(v));
-  }
   std::uint32_t pairs_a_[A::count][4], pairs_b_[B::count][2];
 };
 
