@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(forward_threads, 1) ends_forward_kernel(const 
 constexpr int input_height = 16, input_step = 8, input_row = input_step + 4;
 
 template <int channels, int width>
-__global__ void __launch_bounds__(8 * width) ends_input_kernel(const __grid_constant__ SubpixelArgs args) {
+__global__ void __launch_bounds__(8 * width, 1) ends_input_kernel(const __grid_constant__ SubpixelArgs args) {
   constexpr int halo = width + 2, places = (input_height + 2) * halo, threads = 8 * width;
   constexpr int y_floats = places * input_row, w_row = 16 * channels;
   constexpr int x_row = 2 * width * channels, x_floats = 2 * input_height * x_row;
