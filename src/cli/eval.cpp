@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <random>
 
 namespace ganforge {
 namespace {
@@ -29,11 +30,16 @@ void add(nlohmann::ordered_json& object, const MixtureMetrics& m) {
   object["sigma_ratio"] = m.sigma_ratio;
 }
 
-/// The same of as many samples of the mixture itself.
+/// The same of as many independent samples of the mixture itself: what n samples can reach.
 MixtureMetrics floor_of(const Mixture& mixture, std::int64_t n, std::uint64_t seed) {
-  const HostDataset data = sample_mixture(mixture, n, seed + 2);  // 0 and 1 are the training and test data
-  std::vector<float> values(data.pixels.size() / sizeof(float));
-  std::memcpy(values.data(), data.pixels.data(), data.pixels.size());
+  // A data set has its modes in turn: of each round one is taken.
+  const std::size_t modes = mixture.centres.size(), point = 2 * sizeof(float);
+  const HostDataset data =  // 0 and 1 are the training and test data
+      sample_mixture(mixture, n * static_cast<std::int64_t>(modes), seed + 2);
+  std::mt19937_64 engine(seed);
+  std::vector<float> values(static_cast<std::size_t>(2 * n));
+  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i)
+    std::memcpy(&values[2 * i], data.pixels.data() + (i * modes + engine() % modes) * point, point);
   return mixture_metrics(values, mixture);
 }
 
