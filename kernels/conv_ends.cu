@@ -239,7 +239,7 @@ ConvPlan<CudaStream> plan_conv_ends(const CudaStream&, ConvDirection direction, 
         .finish = finish,
         .vector_a = vectors(s.k, at.y),
         .vector_b = fours_aligned(at.w),
-        .vector_out = vectors(input ? s.c : s.k, at.out) && fours_aligned(finish.bias) && fours_aligned(finish.mask)};
+        .vector_out = finish.in_fours(input ? s.c : s.k, at.out)};
     if (!input) return launch_forward(stream, args);
     if (s.q <= 16) return launch_input<16>(stream, args);
     launch_input<32>(stream, args);

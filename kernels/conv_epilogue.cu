@@ -30,8 +30,7 @@ __global__ void conv_epilogue_kernel(ConvFinish finish, float* out, std::int64_t
 void launch_conv_epilogue(const CudaStream& stream, const ConvFinish& finish, float* out, std::int64_t rows,
                           std::int64_t channels) {
   if (rows == 0 || channels == 0) return;
-  const bool aligned =
-      channels % 4 == 0 && fours_aligned(out) && fours_aligned(finish.bias) && fours_aligned(finish.mask);
+  const bool aligned = finish.in_fours(channels, out);
   const std::int64_t groups = rows * channels / (aligned ? 4 : 1), groups_in_row = channels / (aligned ? 4 : 1);
   (aligned ? conv_epilogue_kernel<4>
            : conv_epilogue_kernel<1>)<<<elementwise_blocks(stream, groups), elementwise_threads, 0, queue_of(stream)>>>(

@@ -3,6 +3,7 @@
 
 #include "kernels/activate.h"
 #include "kernels/conv2d.h"
+#include "kernels/elementwise.cuh"
 
 #include <cstdint>
 
@@ -37,6 +38,10 @@ struct ConvFinish {
     if (!mask) m = v;
     const auto scaled = [below](float x, float y) { return y > 0.0f ? x : x * below; };
     return {scaled(v.x, m.x), scaled(v.y, m.y), scaled(v.z, m.z), scaled(v.w, m.w)};
+  }
+  /// Whether four_at() may finish a result at `out` with so many channels.
+  bool in_fours(std::int64_t channels, const float* out) const {
+    return channels % 4 == 0 && fours_aligned(out) && fours_aligned(bias) && fours_aligned(mask);
   }
   /// The element at `index` of the result, in `channel`.
   __device__ float at(float value, std::int64_t index, std::int64_t channel) const {

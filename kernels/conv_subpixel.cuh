@@ -19,6 +19,7 @@
 #include "kernels/conv2d.h"
 #include "kernels/conv_epilogue.cuh"
 #include "kernels/elementwise.cuh"
+#include "kernels/ffma_tile.cuh"
 
 #include <cstddef>
 #include <cstdint>
@@ -67,17 +68,6 @@ struct SubpixelArgs {
   ConvFinish finish;
   bool vector_a, vector_b, vector_out;
 };
-
-__device__ inline void store_shared(float* to, float2 v) {
-  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "f"(v.x),
-               "f"(v.y)
-               : "memory");
-}
-__device__ inline void store_shared(float* to, float4 v) {
-  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
-               "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w)
-               : "memory");
-}
 
 /// The first `left` of four neighbours, zeros for the others.
 __device__ inline float4 load_four(const float* from, int left, bool vector) {

@@ -103,7 +103,7 @@ void launch_subpixel_forward(const CudaStream& stream, const Subpixel& s, const 
       .finish = finish,
       .vector_a = vectors(s.c, at.x),
       .vector_b = vectors(s.c, at.w),
-      .vector_out = vectors(s.k, at.out) && fours_aligned(finish.bias) && fours_aligned(finish.mask)};
+      .vector_out = finish.in_fours(s.k, at.out)};
   with_tile(stream, s.positions(), s.k, 1, [&]<class Tile>(Tile) { launch<Tile, Forward<Tile>>(stream, args); });
 }
 

@@ -46,11 +46,7 @@ struct AlongPanel {
   /// Four steps of k of a thread's rows, which are `threads_outer` apart.
   template <int patch, int threads_outer>
   static __device__ void read(const float* shared, int k, int thread, float (&to)[4][patch]) {
-#pragma unroll
-    for (int i = 0; i < patch; ++i) {
-      const float4 v = *reinterpret_cast<const float4*>(shared + (thread + i * threads_outer) * row + k);
-      to[0][i] = v.x, to[1][i] = v.y, to[2][i] = v.z, to[3][i] = v.w;
-    }
+    read_along<row, threads_outer>(shared, k, thread, to);
   }
 };
 
@@ -71,14 +67,7 @@ struct AcrossPanel {
   /// Four steps of k of a thread's rows, groups of four that are 4 · `threads_outer` apart.
   template <int patch, int threads_outer>
   static __device__ void read(const float* shared, int k, int thread, float (&to)[4][patch]) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-#pragma unroll
-      for (int i = 0; i < patch; i += 4) {
-        const float4 v = *reinterpret_cast<const float4*>(shared + (k + j) * row + i * threads_outer + thread * 4);
-        to[j][i] = v.x, to[j][i + 1] = v.y, to[j][i + 2] = v.z, to[j][i + 3] = v.w;
-      }
-    }
+    read_across<row, threads_outer>(shared, k, thread, to);
   }
 };
 
@@ -136,14 +125,7 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
       float a[4][Tile::patch_m], b[4][Tile::patch_n];
       A::template read<Tile::patch_m, Tile::threads_m>(shared + now, k, thread_m, a);
       B::template read<Tile::patch_n, Tile::threads_n>(shared + now + A::floats, k, thread_n, b);
-#pragma unroll
-      for (int kk = 0; kk < 4; ++kk) {
-#pragma unroll
-        for (int i = 0; i < Tile::patch_m; ++i) {
-#pragma unroll
-          for (int j = 0; j < Tile::patch_n; ++j) c[i][j] = fmaf(a[kk][i], b[kk][j], c[i][j]);
-        }
-      }
+      multiply_four(c, a, b);
     }
     now = buffer - now;
     if (more) {

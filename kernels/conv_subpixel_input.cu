@@ -98,7 +98,7 @@ void launch_subpixel_input(const CudaStream& stream, const Subpixel& s, const Co
       .finish = finish,
       .vector_a = vectors(s.k, at.y),
       .vector_b = vectors(s.c, at.w),
-      .vector_out = vectors(s.c, at.out) && fours_aligned(finish.bias) && fours_aligned(finish.mask)};
+      .vector_out = finish.in_fours(s.c, at.out)};
   with_tile(stream, s.positions(), s.c, 4, [&]<class Tile>(Tile) { launch<Tile>(stream, args); });
 }
 

@@ -204,7 +204,7 @@ void launch_subpixel_mma(const CudaStream& stream, ConvDirection direction, cons
       .finish = finish,
       .vector_a = input ? vectors(s.k, at.y) : vectors(s.c, at.x),
       .vector_b = vectors(s.c, at.w),
-      .vector_out = vectors(input ? s.c : s.k, at.out) && fours_aligned(finish.bias) && fours_aligned(finish.mask)};
+      .vector_out = finish.in_fours(input ? s.c : s.k, at.out)};
   if (input) return launch<true>(stream, args);
   launch<false>(stream, args);
 }

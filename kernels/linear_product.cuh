@@ -10,6 +10,7 @@
 #pragma once
 
 #include "kernels/activate.h"
+#include "kernels/ffma_tile.cuh"
 #include "kernels/linear.h"
 
 #include <ganforge/error.h>
@@ -177,19 +178,6 @@ class QuadWriter {
   float* to_ = nullptr;
   const float* mask_ = nullptr;
 };
-
-// Plain assignments of vectors become scalar stores, with bank conflicts, where the compiler loses sight of the
-// alignment.
-__device__ inline void store_shared(float* to, float4 v) {
-  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
-               "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w)
-               : "memory");
-}
-__device__ inline void store_shared(float* to, float2 v) {
-  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "f"(v.x),
-               "f"(v.y)
-               : "memory");
-}
 #endif
 
 }  // namespace ganforge::dense

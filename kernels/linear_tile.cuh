@@ -70,20 +70,9 @@ struct Panel {
   template <int patch, int threads_outer>
   static __device__ void read(const float* shared, int k, int thread, float (&to)[4][patch]) {
     if constexpr (along_k) {
-#pragma unroll
-      for (int i = 0; i < patch; ++i) {
-        const float4 v = *reinterpret_cast<const float4*>(shared + (thread + i * threads_outer) * row + k);
-        to[0][i] = v.x, to[1][i] = v.y, to[2][i] = v.z, to[3][i] = v.w;
-      }
+      read_along<row, threads_outer>(shared, k, thread, to);
     } else {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-#pragma unroll
-        for (int i = 0; i < patch; i += 4) {
-          const float4 v = *reinterpret_cast<const float4*>(shared + (k + j) * row + i * threads_outer + thread * 4);
-          to[j][i] = v.x, to[j][i + 1] = v.y, to[j][i + 2] = v.z, to[j][i + 3] = v.w;
-        }
-      }
+      read_across<row, threads_outer>(shared, k, thread, to);
     }
   }
 };
@@ -135,14 +124,7 @@ __device__ void tile_sums(const Product& p, std::int64_t first_m, std::int64_t f
       float a[4][Tile::patch_m], b[4][Tile::patch_n];
       PanelA::template read<Tile::patch_m, Tile::threads_m>(shared + now, step, thread_m, a);
       PanelB::template read<Tile::patch_n, Tile::threads_n>(shared + now + PanelA::floats, step, thread_n, b);
-#pragma unroll
-      for (int kk = 0; kk < 4; ++kk) {
-#pragma unroll
-        for (int i = 0; i < Tile::patch_m; ++i) {
-#pragma unroll
-          for (int j = 0; j < Tile::patch_n; ++j) c[i][j] = fmaf(a[kk][i], b[kk][j], c[i][j]);
-        }
-      }
+      multiply_four(c, a, b);
       if (sum_a) {
 #pragma unroll
         for (int i = 0; i < Tile::patch_m; ++i) a_sum[i] += (a[0][i] + a[1][i]) + (a[2][i] + a[3][i]);
