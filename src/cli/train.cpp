@@ -197,7 +197,8 @@ Command train_command() {
          set_preset(a->preset)},
         {"--config", "FILE", "model and settings from a TOML file; flags override it", set_text(a->config)},
         {"--data", "NAME|PATH",
-         fmt::format("fashion-mnist, mnist, cifar-10, ring8, grid25, stacked:NAME, a folder of images, or IDX, CIFAR-10, NPY or .gfd "
+         fmt::format("fashion-mnist, mnist, cifar-10, ring8, grid25, stacked:NAME, a folder of images, or IDX, "
+                     "CIFAR-10, NPY or .gfd "
                      "(default {})",
                      d.data),
          set_text(a->data)},
@@ -240,7 +241,8 @@ Command train_command() {
          "half "
          "the learning rates (default stop)",
          set_choice(a->on_nan, {"stop", "rollback"})},
-        {"--dry-run", "", "shows networks, kernels and memory of a step, and stops", set_true(a->dry_run)}}},
+        {"--dry-run", "", "shows networks, kernels, memory and on a GPU the least time of a step, and stops",
+         set_true(a->dry_run)}}},
       {"Convolutions",
        {{"--conv", "MODE", "auto (a rule on sizes), library, own or direct (default auto); --dry-run shows the choice",
          set_choice(a->conv, conv_mode_names())},
