@@ -41,6 +41,7 @@ TEST(Collapse, SamplesThatAreAlikeAreReported) {
   const Samples diverse = samples({-1, -1, 1, 1}), half = samples({-0.6f, -0.6f, 0.6f, 0.6f}),
                 few = samples({-0.4f, -0.4f, 0.4f, 0.4f}), same = samples({0.5f, 0.5f, 0.5f, 0.6f});
   EXPECT_FALSE(watch.look(0, same));  // before training
+  EXPECT_FALSE(watch.look(50, same));
   EXPECT_FALSE(watch.look(100, half));
   EXPECT_FALSE(watch.look(200, diverse));
   const auto fallen = watch.look(300, few);
@@ -50,6 +51,10 @@ TEST(Collapse, SamplesThatAreAlikeAreReported) {
   EXPECT_FALSE(watch.look(400, same));  // said already
   EXPECT_FALSE(watch.look(500, diverse));
   EXPECT_TRUE(watch.look(600, same));
+
+  CollapseWatch never(Objective::hinge, 1);
+  EXPECT_FALSE(never.look(999, same));
+  EXPECT_TRUE(never.look(1000, same));
 }
 
 }  // namespace

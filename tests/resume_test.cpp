@@ -3,6 +3,8 @@
 
 #include "src/data/safetensors.h"
 
+#include <ganforge/gan.h>
+
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -60,7 +62,7 @@ void poison(const fs::path& checkpoint) {
     weights.resize(tensor.type.bytes() / sizeof(float));
     std::memcpy(weights.data(), file.data(tensor), tensor.type.bytes());
     weights[100] = std::numeric_limits<float>::quiet_NaN();
-    tensors.back().data = weights.data();
+    tensors.back().values = weights.data();
   }
   write_safetensors(checkpoint, tensors, file.metadata);
 }

@@ -11,6 +11,7 @@ namespace {
 constexpr std::int64_t saturation_steps = 1000;
 constexpr float sure = 0.999f, sure_of_fake = 0.01f;
 constexpr double low_share = 0.1, fallen_to = 1.0 / 3;
+constexpr std::int64_t warm_up = 1000;  // samples begin alike
 
 double mean_variance(const std::vector<float>& values, std::size_t count) {
   const std::size_t size = count ? values.size() / count : 0;
@@ -70,11 +71,11 @@ std::optional<CollapseWatch::Event> CollapseWatch::look(const Stats& stats) {
 }
 
 std::optional<CollapseWatch::Event> CollapseWatch::look(std::int64_t step, const Samples& samples) {
-  if (data_diversity_ <= 0 || step == 0) return std::nullopt;
+  if (data_diversity_ <= 0) return std::nullopt;
   const double share = diversity(samples) / data_diversity_;
   const bool fallen = share < fallen_to * std::min(most_diverse_, 1.0);
   most_diverse_ = std::max(most_diverse_, share);
-  const bool was = std::exchange(alike_, share < low_share || fallen);
+  const bool was = std::exchange(alike_, fallen || (share < low_share && step >= warm_up));
   if (!alike_ || was) return std::nullopt;
   return Event{
       "low_diversity",

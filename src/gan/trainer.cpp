@@ -230,15 +230,15 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
   const bool wanted = callback && every > 0;
   const std::function<void(const Stats&)> receive = wanted ? callback : [](const Stats&) {};
   if (!wanted) every = std::numeric_limits<std::int64_t>::max();
-  std::vector<float> statistics(statistics_slots * statistics_stride);
+  float statistics[statistics_slots * statistics_stride];
   bool ring_pending = false;
   reported_ = step_;
   for (std::int64_t i = 0; i < steps && !(stop && stop()); ++i) {
     programs_[lazy_step() ? 2 : 0].run();
     ++step_;
     if (!device_.is_cuda()) {
-      store_.download(*store_.find(statistics_variable), statistics.data());
-      emit(statistics.data(), step_, receive, every);
+      store_.download(*store_.find(statistics_variable), statistics);
+      emit(statistics, step_, receive, every);
     } else if (step_ % ring_interval == 0) {
       // What was copied an interval ago is here by now; the step goes on meanwhile.
       if (ring_pending) emit_ring(receive, every);
@@ -255,8 +255,8 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
   emit_ring(receive, every);
   // The last step's report is filed by the step that follows it.
   if (reported_ < step_) {
-    store_.download(*store_.find(statistics_variable), statistics.data());
-    emit(statistics.data(), step_, receive, every);
+    store_.download(*store_.find(statistics_variable), statistics);
+    emit(statistics, step_, receive, every);
     reported_ = step_;
   }
 }
