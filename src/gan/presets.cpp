@@ -1,4 +1,6 @@
 // The presets: canonical layers and hyper-parameters.
+#include "src/gan/presets.h"
+
 #include "src/core/nearest.h"
 
 #include <ganforge/error.h>
@@ -35,9 +37,9 @@ Config seed_dense() {
 /// The convolutional GAN of the Keras tutorials: the generator's input is an image of noise. Differences from a literal
 /// copy: padding is "same", since with Keras' default the generator makes 22×22 and the discriminator runs out of
 /// pixels; the discriminator ends in 2×2 logits that are averaged to one, and the loss takes logits (the same function
-/// as sigmoid and cross-entropy, without overflow). It is a net to compare with, not one for good images: a pixel of the
-/// generator sees a window of some 20 pixels of noise, so textures come out and no shapes, and at these learning rates
-/// the discriminator often wins (PyTorch's same net ends in black images on Fashion-MNIST).
+/// as sigmoid and cross-entropy, without overflow). It is a net to compare with, not one for good images: a pixel of
+/// the generator sees a window of some 20 pixels of noise, so textures come out and no shapes, and at these learning
+/// rates the discriminator often wins (PyTorch's same net ends in black images on Fashion-MNIST).
 Config seed_conv() {
   const auto conv = [](std::int64_t channels, std::int64_t stride) {
     return Conv2d{.out_channels = channels, .kernel = {3}, .stride = {stride}, .padding = {1}};
@@ -189,8 +191,15 @@ struct Entry {
   const char* name;
   Config (*make)();
 };
-constexpr Entry entries[] = {{"seed-dense", seed_dense}, {"seed-conv", seed_conv}, {"dcgan-28", dcgan_28},
-                             {"wgan-gp-28", wgan_gp_28}, {"dcgan-32", dcgan_32},   {"dcgan-64", dcgan_64},
+constexpr Entry entries[] = {{"seed-dense", seed_dense},
+                             {"seed-conv", seed_conv},
+                             {"dcgan-28", dcgan_28},
+                             {"wgan-gp-28", wgan_gp_28},
+                             {"dcgan-32", dcgan_32},
+                             {"dcgan-64", dcgan_64},
+                             {"r3gan-small", r3gan_small},
+                             {"r3gan-small-32", r3gan_small_32},
+                             {"r3gan-small-64", r3gan_small_64},
                              {"toy-2d", toy_2d}};
 
 }  // namespace
