@@ -69,8 +69,8 @@ TEST(Residual, IsTheSumOfItsBranches) {
 
 TEST(Residual, GoesThroughTextAndBack) {
   const std::string text = toml_of(nested());
-  EXPECT_NE(text.find("type = \"residual\"\nmain = [\n  { type = \"residual\", main = [\n"
-                      "    { type = \"conv2d\", out_channels = 4,"),
+  EXPECT_NE(text.find("type = 'residual'\nmain = [\n  { type = 'residual', main = [\n"
+                      "    { type = 'conv2d', out_channels = 4,"),
             std::string::npos)
       << text;
   EXPECT_NE(text.find("], shortcut = [] },\n"), std::string::npos) << text;
@@ -94,7 +94,7 @@ TEST(Residual, ComplaintsHaveTheirPlace) {
   expect("shortcut = [ { kernel = 3 } ]\n", "a.toml:4:14: a layer of shortcut has no type");
   expect("main = [ { type = \"residual\", main = [ { type = \"linear\", bias = 3 } ] } ]\n",
          "a.toml:4:40: main: layer 'linear': bias must be true or false");
-  expect("main = 3\n", "a.toml:4:8: main must be");
+  expect("main = 3\n", "a.toml:2:1: discriminator: layer 'residual': main must be a list of layers");
   expect("main = [3]\n", "a.toml:2:1: discriminator: layer 'residual': main must be a list of layers");
 }
 
