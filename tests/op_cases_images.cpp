@@ -1,6 +1,8 @@
 // Rows of the table: pooling, upsampling, normalisation of samples, dropout.
 #include "tests/op_harness.h"
 
+#include <ganforge/downsample.h>
+
 // clang-format off
 namespace ganforge::op_test {
 namespace {

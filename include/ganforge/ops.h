@@ -232,8 +232,6 @@ Value global_avg_pool(Value x);
 Value upsample_nearest(Value x, std::int64_t factor);
 /// Linear between pixel centres (half-pixel coordinates), constant beyond the outermost ones.
 Value upsample_bilinear(Value x, std::int64_t factor);
-/// The adjoint of upsample_bilinear / factor²: [N, H/f, W/f, C], H and W multiples of f. A constant stays as it is.
-Value downsample_bilinear(Value x, std::int64_t factor);
 /// [N, H, W, C·f²] → [N, H·f, W·f, C]: channel c·f² + i·f + j goes to row i, column j of its f × f pixels (PyTorch's
 /// order). Sub-pixel convolution: Shi et al., arXiv:1609.05158.
 Value pixel_shuffle(Value x, std::int64_t factor);

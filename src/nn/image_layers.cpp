@@ -1,4 +1,5 @@
 // Layers without weights for images, norms of single samples, dropout.
+#include <ganforge/downsample.h>
 #include <ganforge/error.h>
 #include <ganforge/layers.h>
 

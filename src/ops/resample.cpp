@@ -4,6 +4,8 @@
 #include "src/ops/pooling.h"
 #include "src/ops/support.h"
 
+#include <ganforge/downsample.h>
+
 namespace ganforge {
 namespace {
 
