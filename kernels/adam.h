@@ -12,6 +12,7 @@ namespace ganforge {
 ///   w' = w − lr · (m'/(1−β₁^t')) / (√(v'/(1−β₂^t')) + eps)
 ///   ema' = ema_decay · ema + (1 − ema_decay) · w'        (ema null: none)
 ///
+/// Where they are not null, β₂ = *beta2_now, ema_decay = *ema_decay_now, and g is multiplied by *g_scale.
 /// Outputs may be the memory of their inputs (w' on w, …, t' on t). t is a float32 step count and lr a float32 scalar,
 /// both on the device. n is the number of elements of each buffer (a multiple of 16; buffers start on 64 bytes).
 struct AdamArgs {
@@ -25,6 +26,7 @@ struct AdamArgs {
   int segments;  // behind the last one: lr_scale 1, decay 0
   AdamSegment segment[max_adam_segments];
   unsigned* ticket;  // CUDA: one counter, zero before the first launch; the kernel leaves it zero
+  const float *beta2_now = nullptr, *ema_decay_now = nullptr, *g_scale = nullptr;  // scalars on the device
 };
 void adam(const CpuStream& stream, const AdamArgs& args);
 void adam(const CudaStream& stream, const AdamArgs& args);

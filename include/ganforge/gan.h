@@ -54,8 +54,10 @@ struct TrainerOptions {
   AdamOptions generator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
   AdamOptions discriminator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
   Decay generator_lr_decay, discriminator_lr_decay;
-  float ema_decay = 0;       ///< moving average of the generator's weights; 0: none
-  float ema_half_life = 0;   ///< the same as a half-life in samples: decay = ½^(batch / half-life); 0: none
+  Decay generator_beta2_decay, discriminator_beta2_decay;
+  float ema_decay = 0;         ///< moving average of the generator's weights; 0: none
+  float ema_half_life = 0;     ///< the same as a half-life in samples: decay = ½^(batch / half-life); 0: none
+  Decay ema_half_life_decay;   ///< may go up from 0: the average is then the weights themselves at first
   float low = -1, high = 1;  ///< the generator's range: data bytes 0…255 are mapped to it
   std::uint64_t seed = 1;
 };

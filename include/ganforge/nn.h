@@ -172,8 +172,9 @@ class Network {
 };
 
 /// One Adam step on a network: `gradients` as grad(loss, network.parameters(context)) gave them. Assigns weights,
-/// moments, and the moving average if the network has one. `lr` is a float32 scalar (a schedule); absent: options.lr.
+/// moments, and the moving average if the network has one. `rates` (schedules) go before the options.
 /// Throws Error if a parameter has no gradient, or for options.ema_decay: the network keeps its own.
-void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr = {});
+void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options,
+          const AdamRates& rates = {});
 
 }  // namespace ganforge

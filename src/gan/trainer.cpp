@@ -1,5 +1,6 @@
 #include "kernels/prologue.h"
 #include "src/gan/penalties.h"
+#include "src/gan/penalty_toml.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
@@ -74,7 +75,11 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
     throw ShapeError(fmt::format("the discriminator must make one number a sample, but makes {}",
                                  Shape(discriminator_->output_shape().extents().subspan(1)).str()));
   if (options_.ema_half_life > 0) options_.ema_decay = std::exp2(-static_cast<float>(n) / options_.ema_half_life);
-  if (options_.ema_decay > 0) generator_->enable_ema(options_.ema_decay);
+  if (options_.ema_decay > 0 || options_.ema_half_life_decay.kind != Schedule::Kind::constant)
+    generator_->enable_ema(options_.ema_decay);
+  for_each_decay(options_, [&](Decay& decay) {
+    if (decay.images > 0) decay.end = decay.begin + std::max<std::int64_t>(decay.images / n, 1);
+  });
   for (const Penalty& penalty : options_.penalties)
     if (penalty.interval > 1) lazy_interval_ = penalty.interval;
   compile_programs();
@@ -93,10 +98,23 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   LatentSpec latent = o.latent;
   latent.shape = batched(o.fresh_latents ? rows + n : rows, latent.shape);
   wanted.latents = {latent};
+  constexpr std::size_t none = 0;  // the first schedule is nobody's but the learning rate's
   wanted.schedules = {o.discriminator_lr_decay.from(o.discriminator_adam.lr),
                       o.generator_lr_decay.from(o.generator_adam.lr)};
+  const auto plan = [&](float from, const Decay& decay) {
+    if (decay.kind == Schedule::Kind::constant) return none;
+    wanted.schedules.push_back(decay.from(from));
+    return wanted.schedules.size() - 1;
+  };
+  const std::size_t d_beta2 = plan(o.discriminator_adam.beta2, o.discriminator_beta2_decay);
+  const std::size_t g_beta2 = plan(o.generator_adam.beta2, o.generator_beta2_decay);
+  Decay ema = o.ema_half_life_decay;  // in steps
+  ema.to /= static_cast<float>(n);
+  const std::size_t g_ema = plan(o.ema_half_life / static_cast<float>(n), ema);
+  if (g_ema != none) wanted.schedules[g_ema].half_life = true;
 
   std::vector<Penalty> active;
+  std::vector<std::size_t> weights;  // their schedules
   int share = 0, dragan_share = 0, noise = 0;  // numbers of latents, 0: none
   const auto draw_uniform = [&](const Shape& shape) {
     wanted.latents.emplace_back(shape, true, 0.0f, 1.0f);
@@ -111,17 +129,18 @@ void Trainer::build_step(Graph& graph, bool lazy) {
     }
     p.weight *= static_cast<float>(p.interval);
     p.decay.to *= static_cast<float>(p.interval);
-    if (p.decay.kind != Schedule::Kind::constant) wanted.schedules.push_back(p.decay.from(p.weight));
+    weights.push_back(plan(p.weight, p.decay));
     active.push_back(p);
   }
 
   const Drawn drawn = draw(context, data_, wanted);
+  const auto scheduled = [&](std::size_t i) { return i == none ? Value() : drawn.schedules[i]; };
+  const auto constant_of = [&](float x) { return constant(graph, static_cast<double>(x), {DType::float32, {}}); };
+  const AdamRates d_rates{drawn.schedules[0], scheduled(d_beta2)};
+  const AdamRates g_rates{drawn.schedules[1], scheduled(g_beta2), scheduled(g_ema)};
   std::vector<ActivePenalty> penalties;
-  std::size_t next_schedule = 2;
-  for (const Penalty& p : active)
-    penalties.push_back({p.kind, p.decay.kind != Schedule::Kind::constant
-                                     ? drawn.schedules[next_schedule++]
-                                     : constant(graph, static_cast<double>(p.weight), {DType::float32, {}})});
+  for (std::size_t i = 0; i < active.size(); ++i)
+    penalties.push_back({active[i].kind, weights[i] == none ? constant_of(active[i].weight) : scheduled(weights[i])});
   const Values reals = split(drawn.real, static_cast<int>(drawn.real.shape()[0] / n));
   const Values latents = split(drawn.latents[0], static_cast<int>(latent.shape[0] / n));
   const auto part = [&](int number, std::size_t k) {
@@ -138,7 +157,7 @@ void Trainer::build_step(Graph& graph, bool lazy) {
     d = discriminator_loss(pass.logits, o.objective, o.real_target);
     penalty = pass.penalty;
     adam(context, *discriminator_, grad(penalty ? d.loss + penalty : d.loss, discriminator_->parameters(context)),
-         o.discriminator_adam, drawn.schedules[0]);
+         o.discriminator_adam, d_rates);
     if (o.weight_clip > 0) {
       Variable& weights = discriminator_->weights();
       const double limit = static_cast<double>(o.weight_clip);
@@ -150,7 +169,7 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   if (fresh_reals) real = reals.back();
   const Value on_real = is_relativistic(o.objective) ? (*discriminator_)(context, real) : Value();
   const Value g_loss = generator_loss((*discriminator_)(context, fake), o.objective, on_real);
-  adam(context, *generator_, grad(g_loss, generator_->parameters(context)), o.generator_adam, drawn.schedules[1]);
+  adam(context, *generator_, grad(g_loss, generator_->parameters(context)), o.generator_adam, g_rates);
   std::vector<std::pair<std::string, Value>> report = {
       {"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}};
   if (!o.penalties.empty())

@@ -95,7 +95,8 @@ std::string Network::summary() const {
   return text + fmt::format("{:<24}{:<24}{:>12}\n", "", "", parameter_count());
 }
 
-void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr) {
+void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options,
+          const AdamRates& rates) {
   Graph& graph = context.graph();
   VariableStore& store = context.store();
   const std::vector<Network::Parameter>& parameters = network.parameter_list();
@@ -126,7 +127,7 @@ void adam(Context& context, Network& network, const Values& gradients, const Ada
   const Value g = concat_aligned(pieces, flat_alignment);
   AdamOptions step = options;
   step.ema_decay = network.ema_decay();
-  state = adam_step(state, g, lr ? lr : constant(graph, static_cast<double>(options.lr), {DType::float32, {}}), step);
+  state = adam_step(state, g, rates, step);
   graph.assign(network.weights(), state.w);
   graph.assign(m, state.m);
   graph.assign(v, state.v);
