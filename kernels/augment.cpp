@@ -93,7 +93,8 @@ void augment_one(const AugmentArgs& a, std::int64_t n) {
     }
   }
   const float mean = float(sum / double(size));
-  const Colour colour{s.contrast * s.saturation, s.contrast * (1 - s.saturation), (1 - s.contrast) * mean + s.brightness};
+  const Colour colour{s.contrast * s.saturation, s.contrast * (1 - s.saturation),
+                      (1 - s.contrast) * mean + s.brightness};
   const float blank = a.adjoint ? colour.k : a.middle;
   each_row([&](int i, const RowPieces& p) {
     float* out = y + i * row;

@@ -6,7 +6,8 @@
 
 namespace ganforge {
 
-/// 2^(−1/v), 0 for v ≤ 1/126: 2^−x = 2^−⌊x⌋ · e^(−ln 2 · (x − ⌊x⌋)) with sixteen terms of the series, exact to a double's last digits.
+/// 2^(−1/v), 0 for v ≤ 1/126: 2^−x = 2^−⌊x⌋ · e^(−ln 2 · (x − ⌊x⌋)) with sixteen terms of the series, exact to a
+/// double's last digits.
 GANFORGE_EXACT float decay_of_half_life(float v) {
   if (!(v > 0)) return 0;
   const double x = 1.0 / double(v);

@@ -8,7 +8,7 @@ namespace ganforge {
 namespace GANFORGE_ISA {
 namespace {
 
-constexpr std::int64_t tile = 256;           // columns whose sums stay in the first cache
+constexpr std::int64_t tile = 256;  // columns whose sums stay in the first cache
 constexpr std::int64_t part_numbers = spectral_part;
 
 float dot(const float* a, const float* b, std::int64_t n) {
@@ -128,7 +128,8 @@ std::size_t spectral_grad_workspace(std::int64_t n) {
 }
 
 void power_iteration(const CpuStream& stream, std::span<const PowerIterationArgs> layers) {
-  pick(stream.isa, isa_baseline::power_iteration, isa_avx2::power_iteration, isa_avx512::power_iteration)(stream, layers);
+  pick(stream.isa, isa_baseline::power_iteration, isa_avx2::power_iteration, isa_avx512::power_iteration)(stream,
+                                                                                                          layers);
 }
 void spectral_scale(const CpuStream& stream, std::span<const SpectralScaleArgs> layers) {
   pick(stream.isa, isa_baseline::spectral_scale, isa_avx2::spectral_scale, isa_avx512::spectral_scale)(stream, layers);

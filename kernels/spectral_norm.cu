@@ -182,8 +182,9 @@ void power_iteration(const CudaStream& stream, std::span<const PowerIterationArg
 }
 
 void spectral_scale(const CudaStream& stream, std::span<const SpectralScaleArgs> layers) {
-  launch(stream, scale_kernel, layers, "spectral_scale",
-         [](const SpectralScaleArgs& a) { return std::min<std::int64_t>((a.n + 4 * threads - 1) / (4 * threads), 256); });
+  launch(stream, scale_kernel, layers, "spectral_scale", [](const SpectralScaleArgs& a) {
+    return std::min<std::int64_t>((a.n + 4 * threads - 1) / (4 * threads), 256);
+  });
 }
 
 void spectral_grad(const CudaStream& stream, std::span<const SpectralGradArgs> layers) {

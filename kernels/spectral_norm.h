@@ -1,5 +1,5 @@
-// Spectral normalisation of weights (Miyato et al., arXiv:1802.05957), a network's layers together. A weight is a matrix
-// w [rows, columns] of one row per output.
+// Spectral normalisation of weights (Miyato et al., arXiv:1802.05957), a network's layers together. A weight is a
+// matrix w [rows, columns] of one row per output.
 #pragma once
 
 #include <ganforge/stream.h>
@@ -21,9 +21,9 @@ constexpr std::int64_t spectral_tiles(std::int64_t columns) {
 /// One power iteration: v = wᵀu / ‖wᵀu‖, y = w·v, new_u = y / ‖y‖, sigma = new_uᵀ·w·v, the norms as √(Σ + 1e-24). new_u
 /// is not u.
 struct PowerIterationArgs {
-  const float *w, *u;      // u [rows]
-  float *new_u, *v;        // [rows], [columns]
-  float* sigma;            // scalar
+  const float *w, *u;  // u [rows]
+  float *new_u, *v;    // [rows], [columns]
+  float* sigma;        // scalar
   std::int64_t rows, columns;
   void* workspace;   // power_iteration_workspace() bytes, any content
   unsigned* ticket;  // CUDA: zero before the first launch; the kernel leaves it zero

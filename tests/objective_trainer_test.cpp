@@ -244,8 +244,7 @@ TEST(Schedules, MoveTheHalfLifeOfTheAverage) {
       const double half_life = 1000.0 * std::min(tick, 10) / 10;
       const double decay = half_life > 0 ? std::exp2(-static_cast<double>(options.batch) / half_life) : 0;
       if (tick == 0) ema = w;
-      for (std::size_t i = 0; i < w.size(); ++i)
-        EXPECT_NEAR(now[i], decay * ema[i] + (1 - decay) * w[i], 1e-6) << tick;
+      for (std::size_t i = 0; i < w.size(); ++i) EXPECT_NEAR(now[i], decay * ema[i] + (1 - decay) * w[i], 1e-6) << tick;
       ema = now;
     }
   }
@@ -277,11 +276,18 @@ TEST(ObjectiveTrainer, RefusesWhatMakesNoSense) {
          "real_target must be 1 with the objective hinge");
   expect([](auto& o) { o.ema_decay = 0.9f, o.ema_half_life = 100; }, "ema_half_life must be 0 where ema_decay");
   expect([](auto& o) { o.weight_clip = -1; }, "weight_clip");
-  expect([](auto& o) { o.generator_beta2_decay = {Schedule::Kind::cosine, 1, 0, 10}; }, "generator_adam.beta2_decay.to");
+  expect(
+      [](auto& o) {
+        o.generator_beta2_decay = {Schedule::Kind::cosine, 1, 0, 10};
+      },
+      "generator_adam.beta2_decay.to");
   expect([](auto& o) { o.ema_half_life_decay = {.kind = Schedule::Kind::cosine, .to = 1, .end = 5, .images = 5}; },
          "ema_half_life_decay.images must be absent where end is given");
-  expect([](auto& o) { o.ema_decay = 0.9f, o.ema_half_life_decay = {Schedule::Kind::cosine, 1, 0, 10}; },
-         "ema_half_life_decay must be absent where ema_decay");
+  expect(
+      [](auto& o) {
+        o.ema_decay = 0.9f, o.ema_half_life_decay = {Schedule::Kind::cosine, 1, 0, 10};
+      },
+      "ema_half_life_decay must be absent where ema_decay");
 }
 
 TEST(Config, KeepsPenaltiesAndDecays) {

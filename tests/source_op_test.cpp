@@ -175,7 +175,8 @@ TEST(SourceOps, ASchedulesHalfLifeComesOutAsADecay) {
       const std::int64_t tick = 3;
       program.upload("tick", &tick, sizeof tick);
       program.run();
-      EXPECT_FLOAT_EQ(program.floats("decay")[0], half_life > 0 ? static_cast<float>(std::exp2(-1.0 / double(half_life))) : 0)
+      EXPECT_FLOAT_EQ(program.floats("decay")[0],
+                      half_life > 0 ? static_cast<float>(std::exp2(-1.0 / double(half_life))) : 0)
           << half_life;
     }
   }

@@ -55,10 +55,10 @@ struct TrainerOptions {
   AdamOptions discriminator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
   Decay generator_lr_decay, discriminator_lr_decay;
   Decay generator_beta2_decay, discriminator_beta2_decay;
-  float ema_decay = 0;         ///< moving average of the generator's weights; 0: none
-  float ema_half_life = 0;     ///< the same as a half-life in samples: decay = ½^(batch / half-life); 0: none
-  Decay ema_half_life_decay;   ///< may go up from 0: the average is then the weights themselves at first
-  float low = -1, high = 1;  ///< the generator's range: data bytes 0…255 are mapped to it
+  float ema_decay = 0;        ///< moving average of the generator's weights; 0: none
+  float ema_half_life = 0;    ///< the same as a half-life in samples: decay = ½^(batch / half-life); 0: none
+  Decay ema_half_life_decay;  ///< may go up from 0: the average is then the weights themselves at first
+  float low = -1, high = 1;   ///< the generator's range: data bytes 0…255 are mapped to it
   std::uint64_t seed = 1;
 };
 
@@ -143,7 +143,7 @@ class Trainer {
 /// Everything that a run of the program depends on: what config.toml holds.
 struct Config {
   std::string preset;
-  std::string description;  ///< for `info`; not part of the file
+  std::string description;             ///< for `info`; not part of the file
   std::string data = "fashion-mnist";  ///< name or path for find_dataset(); empty: none yet
   bool skip_bad = false;               ///< images of a folder that cannot be read are left out
   std::int64_t steps = 10000;
@@ -170,7 +170,8 @@ std::vector<std::string> precision_names();
 void validate(const Config& config);
 std::string to_toml(const Config& config);
 /// Keys that are absent keep the value of the file's preset, if it names one, else the default. Throws ConfigError with
-/// `source`, line and column for syntax, an unknown key or layer (with the nearest), a wrong type and a value out of range.
+/// `source`, line and column for syntax, an unknown key or layer (with the nearest), a wrong type and a value out of
+/// range.
 Config parse_config(const std::string& toml, const std::string& source);
 /// Throws FormatError if the file cannot be read.
 Config load_config(const std::filesystem::path& path);

@@ -268,9 +268,9 @@ std::string to_toml(const Config& c) {
   text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nfresh_latents = {}\nweight_clip = {}\n",
                       word_for(objectives, t.objective), toml_number(t.real_target), t.d_steps, t.fresh_latents,
                       toml_number(t.weight_clip));
-  text += fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\nprecision = \"{}\"\n", toml_number(t.ema_decay),
-                      toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode),
-                      name_of(c.precision));
+  text +=
+      fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\nprecision = \"{}\"\n", toml_number(t.ema_decay),
+                  toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode), name_of(c.precision));
   text += toml_decay("ema_half_life_decay", t.ema_half_life_decay);
   if (t.penalties.empty()) text += "penalty = []\n";  // not those of the preset
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),

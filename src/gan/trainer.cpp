@@ -114,7 +114,7 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   if (g_ema != none) wanted.schedules[g_ema].half_life = true;
 
   std::vector<Penalty> active;
-  std::vector<std::size_t> weights;  // their schedules
+  std::vector<std::size_t> weights;            // their schedules
   int share = 0, dragan_share = 0, noise = 0;  // numbers of latents, 0: none
   const auto draw_uniform = [&](const Shape& shape) {
     wanted.latents.emplace_back(shape, true, 0.0f, 1.0f);

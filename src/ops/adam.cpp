@@ -16,10 +16,9 @@ class AdamOp : public Op {
   };
   AdamOp(AdamOptions options, Present present) : o_(options), present_(present) {}
   std::string describe() const override {
-    std::string text =
-        fmt::format("adam beta1={} beta2={} eps={} ema_decay={}", o_.beta1,
-                    present_.beta2 ? "given" : fmt::format("{}", o_.beta2), o_.eps,
-                    present_.ema_decay ? "given" : fmt::format("{}", o_.ema_decay));
+    std::string text = fmt::format("adam beta1={} beta2={} eps={} ema_decay={}", o_.beta1,
+                                   present_.beta2 ? "given" : fmt::format("{}", o_.beta2), o_.eps,
+                                   present_.ema_decay ? "given" : fmt::format("{}", o_.ema_decay));
     if (present_.scale) text += " scaled";
     for (const AdamSegment& s : o_.segments) text += fmt::format(" to {}: lr×{} decay={}", s.end, s.lr_scale, s.decay);
     return text;
@@ -81,36 +80,37 @@ class AdamOp : public Op {
   Kernel prepare(Device&, const Types& in) const override {
     // The flat kernel walks whole cache lines; other sizes are expanded.
     if (in[0].dtype != DType::float32 || in[0].shape[0] % 16 != 0) return {};
-    Kernel kernel = make_kernel([o = o_, n = in[0].shape[0], present = present_, first = first_rate()](const auto& stream, const Call& call) {
-      AdamArgs a{};
-      a.w = call.template input<float>(0);
-      a.g = call.template input<float>(1);
-      a.m = call.template input<float>(2);
-      a.v = call.template input<float>(3);
-      a.t = call.template input<float>(4);
-      a.lr = call.template input<float>(5);
-      a.new_w = call.template output<float>(0);
-      a.new_m = call.template output<float>(1);
-      a.new_v = call.template output<float>(2);
-      a.new_t = call.template output<float>(3);
-      if (present.ema) {
-        a.ema = call.template input<float>(6);
-        a.new_ema = call.template output<float>(4);
-      }
-      int next = static_cast<int>(first);
-      if (present.beta2) a.beta2_now = call.template input<float>(next++);
-      if (present.ema_decay) a.ema_decay_now = call.template input<float>(next++);
-      if (present.scale) a.g_scale = call.template input<float>(next++);
-      a.beta1 = o.beta1;
-      a.beta2 = o.beta2;
-      a.eps = o.eps;
-      a.ema_decay = o.ema_decay;
-      a.n = n;
-      a.segments = static_cast<int>(o.segments.size());
-      std::ranges::copy(o.segments, a.segment);
-      a.ticket = static_cast<unsigned*>(call.persistent);
-      adam(stream, a);
-    });
+    Kernel kernel = make_kernel(
+        [o = o_, n = in[0].shape[0], present = present_, first = first_rate()](const auto& stream, const Call& call) {
+          AdamArgs a{};
+          a.w = call.template input<float>(0);
+          a.g = call.template input<float>(1);
+          a.m = call.template input<float>(2);
+          a.v = call.template input<float>(3);
+          a.t = call.template input<float>(4);
+          a.lr = call.template input<float>(5);
+          a.new_w = call.template output<float>(0);
+          a.new_m = call.template output<float>(1);
+          a.new_v = call.template output<float>(2);
+          a.new_t = call.template output<float>(3);
+          if (present.ema) {
+            a.ema = call.template input<float>(6);
+            a.new_ema = call.template output<float>(4);
+          }
+          int next = static_cast<int>(first);
+          if (present.beta2) a.beta2_now = call.template input<float>(next++);
+          if (present.ema_decay) a.ema_decay_now = call.template input<float>(next++);
+          if (present.scale) a.g_scale = call.template input<float>(next++);
+          a.beta1 = o.beta1;
+          a.beta2 = o.beta2;
+          a.eps = o.eps;
+          a.ema_decay = o.ema_decay;
+          a.n = n;
+          a.segments = static_cast<int>(o.segments.size());
+          std::ranges::copy(o.segments, a.segment);
+          a.ticket = static_cast<unsigned*>(call.persistent);
+          adam(stream, a);
+        });
     kernel.persistent = sizeof(unsigned);
     return kernel;
   }
@@ -144,8 +144,7 @@ class AdamOp : public Op {
 
 AdamState adam_step(const AdamState& state, Value g, const AdamRates& rates, const AdamOptions& options) {
   Graph& graph = state.w.graph();
-  const Value lr =
-      rates.lr ? rates.lr : constant(graph, static_cast<double>(options.lr), {state.w.type().dtype, {}});
+  const Value lr = rates.lr ? rates.lr : constant(graph, static_cast<double>(options.lr), {state.w.type().dtype, {}});
   Values in = {state.w, g, state.m, state.v, state.t, lr};
   if (state.ema) in.push_back(state.ema);
   for (const Value& rate : {rates.beta2, rates.ema_decay, rates.gradient_scale})

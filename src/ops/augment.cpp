@@ -16,8 +16,9 @@ class AugmentOp : public Op {
  public:
   AugmentOp(Augmentation options, bool linear, bool adjoint) : o_(options), linear_(linear), adjoint_(adjoint) {}
   std::string describe() const override {
-    return fmt::format("augment{}{}{}{}{} from {} to {}", o_.color ? " color" : "", o_.translation ? " translation" : "",
-                       o_.cutout ? " cutout" : "", adjoint_ ? " adjoint" : "", linear_ ? " linear" : "", o_.low, o_.high);
+    return fmt::format("augment{}{}{}{}{} from {} to {}", o_.color ? " color" : "",
+                       o_.translation ? " translation" : "", o_.cutout ? " cutout" : "", adjoint_ ? " adjoint" : "",
+                       linear_ ? " linear" : "", o_.low, o_.high);
   }
 
   Types infer(const Types& in) const override {
@@ -88,7 +89,8 @@ class AugmentOp : public Op {
     Graph& graph = x.graph();
     // Whole number 0 … count − 1 from number i, count ≥ 1.
     const auto whole = [&](std::int64_t i, std::int64_t count) {
-      return minimum(floor(number(i) * static_cast<double>(count)), constant(graph, static_cast<double>(count - 1), {type, {}}));
+      return minimum(floor(number(i) * static_cast<double>(count)),
+                     constant(graph, static_cast<double>(count - 1), {type, {}}));
     };
     if (o_.translation) {
       // out[i] = Σₖ (k = i + shift)·in[k], along rows, then along columns.

@@ -84,9 +84,15 @@ class PowerIterationOp : public Op {
     Kernel kernel = group_kernel<PowerIterationArgs>(
         size,
         [](const Matrix& m, const Call& call) {
-          return PowerIterationArgs{call.input<float>(0),  call.input<float>(1),  call.output<float>(0),
-                                    call.output<float>(1), call.output<float>(2), m.rows,
-                                    m.columns,             call.workspace,        static_cast<unsigned*>(call.persistent)};
+          return PowerIterationArgs{call.input<float>(0),
+                                    call.input<float>(1),
+                                    call.output<float>(0),
+                                    call.output<float>(1),
+                                    call.output<float>(2),
+                                    m.rows,
+                                    m.columns,
+                                    call.workspace,
+                                    static_cast<unsigned*>(call.persistent)};
         },
         [](const auto& stream, std::span<const PowerIterationArgs> layers) { power_iteration(stream, layers); });
     kernel.workspace = power_iteration_workspace(size.rows, size.columns);
@@ -119,11 +125,16 @@ class SpectralGradOp : public Op {
     Kernel kernel = group_kernel<SpectralGradArgs>(
         matrix_of(in[0].shape),
         [](const Matrix& m, const Call& call) {
-          return SpectralGradArgs{call.input<float>(0), call.input<float>(1),
-                                  call.input<float>(2), call.input<float>(3),
-                                  call.input<float>(4), call.output<float>(0),
-                                  m.rows,               m.columns,
-                                  call.workspace,       static_cast<unsigned*>(call.persistent)};
+          return SpectralGradArgs{call.input<float>(0),
+                                  call.input<float>(1),
+                                  call.input<float>(2),
+                                  call.input<float>(3),
+                                  call.input<float>(4),
+                                  call.output<float>(0),
+                                  m.rows,
+                                  m.columns,
+                                  call.workspace,
+                                  static_cast<unsigned*>(call.persistent)};
         },
         [](const auto& stream, std::span<const SpectralGradArgs> layers) { spectral_grad(stream, layers); });
     kernel.workspace = spectral_grad_workspace(in[0].shape.elements());
