@@ -7,8 +7,8 @@ namespace ganforge {
 
 ///   constant: from;  linear, cosine: from → to between ticks begin and end, constant outside;
 ///   step: from before `begin`, to from then on.
-/// A tick is the number of updating runs so far. With `half_life` what comes out is ½^(1/v) of the value v found so: the
-/// decay of a moving average whose half-life is v ticks, 0 at v = 0.
+/// A tick is the number of updating runs so far. With `half_life` what comes out is ½^(1/v) of the value v found so:
+/// the decay of a moving average whose half-life is v ticks, 0 at v = 0.
 struct Schedule {
   enum class Kind { constant, linear, cosine, step };
   Kind kind = Kind::constant;

@@ -1,6 +1,7 @@
 // Configurations as TOML.
 #include "src/gan/choices.h"
 #include "src/gan/penalty_toml.h"
+#include "src/gan/regulariser_toml.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
@@ -60,7 +61,7 @@ Attribute attribute_of(const TableReader& reader, const toml::node& node, const 
 }
 
 void read_adam(TableReader& parent, const char* key, const std::string& source, AdamOptions& adam, Decay& lr_decay,
-               Decay& beta2_decay) {
+               Decay& beta2_decay, float& max_norm) {
   const toml::table* table = find_table(parent, key);
   if (!table) return;
   TableReader reader(*table, key, source);
@@ -70,6 +71,7 @@ void read_adam(TableReader& parent, const char* key, const std::string& source, 
   reader.read("beta2", adam.beta2);
   read_decay(reader, "beta2_decay", source, beta2_decay);
   reader.read("eps", adam.eps);
+  reader.read("max_norm", max_norm);
   reader.finish();
 }
 
@@ -160,10 +162,12 @@ std::string toml_layers(const char* key, const Sequential& model) {
   return text;
 }
 
-std::string toml_adam(const char* key, const AdamOptions& adam, const Decay& lr_decay, const Decay& beta2_decay) {
-  return fmt::format("\n[{}]\nlr = {}\n{}beta1 = {}\nbeta2 = {}\n{}eps = {}\n", key, toml_number(adam.lr),
+std::string toml_adam(const char* key, const AdamOptions& adam, const Decay& lr_decay, const Decay& beta2_decay,
+                      float max_norm) {
+  return fmt::format("\n[{}]\nlr = {}\n{}beta1 = {}\nbeta2 = {}\n{}eps = {}\n{}", key, toml_number(adam.lr),
                      toml_decay("lr_decay", lr_decay), toml_number(adam.beta1), toml_number(adam.beta2),
-                     toml_decay("beta2_decay", beta2_decay), toml_number(adam.eps));
+                     toml_decay("beta2_decay", beta2_decay), toml_number(adam.eps),
+                     max_norm > 0 ? fmt::format("max_norm = {}\n", toml_number(max_norm)) : "");
 }
 
 }  // namespace
@@ -242,6 +246,7 @@ void validate(const TrainerOptions& t) {
   validate_decay("ema_half_life_decay", t.ema_half_life_decay);
   check(t.ema_decay == 0 || t.ema_half_life_decay.kind == Schedule::Kind::constant, "ema_half_life_decay",
         "absent where ema_decay is given", "both");
+  validate_regularisers(t);
   validate(t.penalties);
 }
 
@@ -271,14 +276,16 @@ std::string to_toml(const Config& c) {
   text +=
       fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\nprecision = \"{}\"\n", toml_number(t.ema_decay),
                   toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode), name_of(c.precision));
-  text += toml_decay("ema_half_life_decay", t.ema_half_life_decay);
+  text += toml_decay("ema_half_life_decay", t.ema_half_life_decay) + toml_regularisers(t);
   if (t.penalties.empty()) text += "penalty = []\n";  // not those of the preset
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");
   if (t.latent.uniform)
     text += fmt::format("low = {}\nhigh = {}\n", toml_number(t.latent.low), toml_number(t.latent.high));
-  text += toml_adam("generator_adam", t.generator_adam, t.generator_lr_decay, t.generator_beta2_decay) +
-          toml_adam("discriminator_adam", t.discriminator_adam, t.discriminator_lr_decay, t.discriminator_beta2_decay) +
+  text += toml_adam("generator_adam", t.generator_adam, t.generator_lr_decay, t.generator_beta2_decay,
+                    t.generator_max_norm) +
+          toml_adam("discriminator_adam", t.discriminator_adam, t.discriminator_lr_decay, t.discriminator_beta2_decay,
+                    t.discriminator_max_norm) +
           toml_penalties(t.penalties);
   if (!c.convolutions.chosen.empty()) text += "\n[tuned]\n";
   for (const auto& [convolution, algorithm] : c.convolutions.chosen)
@@ -324,9 +331,11 @@ Config parse_config(const std::string& text, const std::string& source) {
   reader.read("ema_half_life", t.ema_half_life);
   read_decay(reader, "ema_half_life_decay", source, t.ema_half_life_decay);
   read_latent(reader, source, t.latent);
-  read_adam(reader, "generator_adam", source, t.generator_adam, t.generator_lr_decay, t.generator_beta2_decay);
+  read_adam(reader, "generator_adam", source, t.generator_adam, t.generator_lr_decay, t.generator_beta2_decay,
+            t.generator_max_norm);
   read_adam(reader, "discriminator_adam", source, t.discriminator_adam, t.discriminator_lr_decay,
-            t.discriminator_beta2_decay);
+            t.discriminator_beta2_decay, t.discriminator_max_norm);
+  read_regularisers(reader, source, t);
   read_penalties(reader, source, t.penalties);
   read_choice(reader, "conv", conv_modes, c.convolutions.mode);
   read_choice(reader, "precision", precisions, c.precision);

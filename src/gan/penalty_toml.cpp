@@ -12,8 +12,11 @@ constexpr std::pair<const char*, Schedule::Kind> decay_kinds[] = {{"constant", S
                                                                   {"linear", Schedule::Kind::linear},
                                                                   {"cosine", Schedule::Kind::cosine},
                                                                   {"step", Schedule::Kind::step}};
-constexpr std::pair<const char*, Penalty::Kind> penalty_kinds[] = {
-    {"r1", Penalty::Kind::r1}, {"r2", Penalty::Kind::r2}, {"gp", Penalty::Kind::gp}, {"dragan", Penalty::Kind::dragan}};
+constexpr std::pair<const char*, Penalty::Kind> penalty_kinds[] = {{"r1", Penalty::Kind::r1},
+                                                                   {"r2", Penalty::Kind::r2},
+                                                                   {"gp", Penalty::Kind::gp},
+                                                                   {"dragan", Penalty::Kind::dragan},
+                                                                   {"consistency", Penalty::Kind::consistency}};
 
 }  // namespace
 

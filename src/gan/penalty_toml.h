@@ -7,8 +7,8 @@
 
 namespace ganforge {
 
-/// { kind = "cosine", to = 1e-4, begin = 0, end = 20000 }. `end` absent or 0: the last step of the run; images = 2000000
-/// in its place: so many real samples behind `begin`.
+/// { kind = "cosine", to = 1e-4, begin = 0, end = 20000 }. `end` absent or 0: the last step of the run; images =
+/// 2000000 in its place: so many real samples behind `begin`.
 void read_decay(TableReader& parent, const char* key, const std::string& source, Decay& decay);
 /// A line, or nothing if the value is constant.
 std::string toml_decay(const char* key, const Decay& decay);
@@ -23,6 +23,8 @@ void for_each_decay(TrainerOptions& options, Function f) {
   f(options.generator_beta2_decay);
   f(options.discriminator_beta2_decay);
   f(options.ema_half_life_decay);
+  f(options.augment_probability_decay);
+  f(options.instance_noise_decay);
   for (Penalty& penalty : options.penalties) f(penalty.decay);
 }
 

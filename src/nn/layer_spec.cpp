@@ -12,9 +12,9 @@
 namespace ganforge {
 namespace {
 
-using KnownLayers =
-    std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm, Dropout, AvgPool2d,
-               MaxPool2d, GlobalAvgPool, Upsample, PixelShuffle, LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape>;
+using KnownLayers = std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm,
+                               MinibatchStddev, Dropout, AvgPool2d, MaxPool2d, GlobalAvgPool, Upsample, PixelShuffle,
+                               LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape>;
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
   const std::string near = nearest(word, known);

@@ -72,10 +72,10 @@ class PowerIterationOp : public Op {
   }
   Values expand(const Values& in) const override {
     const auto unit = [](Value x) { return x / sqrt(sum(square(x)) + 1e-24); };
-    const Value w = as_matrix(in[0]);
-    const Value v = unit(reshape(matmul(reshape(in[1], {1, -1}), w), {-1}));
+    const Value w = as_matrix(stop_gradient(in[0])), begin = stop_gradient(in[1]);
+    const Value v = unit(reshape(matmul(reshape(begin, {1, -1}), w), {-1}));
     const Value u = unit(reshape(matmul(w, reshape(v, {-1, 1})), {-1}));
-    return {u, v, sigma_of(in[0], u, v)};
+    return {u, v, sigma_of(w, u, v)};
   }
   Values grad(const Values&, const Values&, const Values&) const override { return {}; }
   Kernel prepare(Device&, const Types& in) const override {
