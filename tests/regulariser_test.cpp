@@ -1,5 +1,5 @@
-// DiffAugment against the paper's steps one after another; spectral normalisation of a network.
-#include "tests/devices.h"
+// DiffAugment against the paper's steps one after another; consistency, packs, spectral norm, minibatch deviation.
+#include "src/gan/penalties.h"
 #include "tests/graph_support.h"
 
 #include <ganforge/augment.h>
@@ -140,6 +140,67 @@ TEST(Augment, TheGradientIsTheAdjoint) {
     }
     EXPECT_NEAR(left, right, 1e-2);
     EXPECT_GT(std::abs(left), 1);
+  }
+}
+
+// For D(x) = w·x and what T makes of x: mean((w·δ)²), δ = x − T x, with derivative 2·mean((w·δ)·δ).
+TEST(Consistency, LinearCriticHasClosedForm) {
+  const std::int64_t n = 6, size = 8 * 8 * 2;
+  const std::vector<float> x = random_numbers(n * size, 1, -1, 1), u = random_numbers(2 * n * augment_numbers, 2, 0, 1);
+  for (Device& device : devices()) {
+    VariableStore store(device, 1);
+    Network d(store, "d", Sequential{Flatten{}, Linear{1}}, Shape{n, 8, 8, 2});
+    Graph graph;
+    Context context(graph, store, Mode::training);
+    const Value real = graph.input("x", f32({n, 8, 8, 2})), numbers = graph.input("u", f32({2 * n, augment_numbers}));
+    const Value one = constant(graph, 1, f32({}));
+    const Augmentation kinds{true, true, true};
+    Judge judge(d, {.augment = kinds, .numbers = numbers, .probability = one});
+    const std::vector<ActivePenalty> active = {{Penalty::Kind::consistency, constant(graph, 3, f32({}))}};
+    const DiscriminatorPass pass = discriminate(context, judge, {real, constant_like(real, 0)}, active);
+    graph.output("penalty", pass.penalty);
+    graph.output("dw", grad(pass.penalty, d.parameters(context))[0]);
+    graph.output("delta", real - augment(real, slice(numbers, 0, 0, n), one, kinds));
+    Program program = compile(device, graph);
+    program.upload("u", u.data(), u.size() * sizeof(float));
+    const std::vector<float> got = run(program, "penalty", {{"x", x}});
+    const std::vector<float> delta = program.floats("delta"), dw = program.floats("dw"), w = stored(store, d.weights());
+    double want = 0;
+    std::vector<double> want_dw(static_cast<std::size_t>(size), 0);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const float* sample = delta.data() + i * size;
+      double product = 0;
+      for (std::int64_t k = 0; k < size; ++k)
+        product += static_cast<double>(w[static_cast<std::size_t>(k)]) * static_cast<double>(sample[k]);
+      want += 3 * product * product / static_cast<double>(n);
+      for (std::int64_t k = 0; k < size; ++k)
+        want_dw[static_cast<std::size_t>(k)] += 6 * product * static_cast<double>(sample[k]) / static_cast<double>(n);
+    }
+    EXPECT_NEAR(got[0], want, 1e-5 * want);
+    for (std::size_t k = 0; k < want_dw.size(); ++k) EXPECT_NEAR(dw[k], want_dw[k], 2e-5) << k;
+  }
+}
+
+// Neighbours become the channels of one image, and R1 of D(x) = w·pack is ½‖w‖².
+TEST(Packs, LinearCriticHasClosedForm) {
+  for (Device& device : devices()) {
+    VariableStore store(device, 1);
+    Network d(store, "d", Sequential{Flatten{}, Linear{1}}, Shape{2, 2, 1, 6});
+    Graph graph;
+    Context context(graph, store, Mode::training);
+    const Value x = graph.input("x", f32({4, 2, 1, 3}));
+    graph.output("packed", pack_samples(x, 2));
+    graph.output("points", pack_samples(reshape(x, {4, 6}), 2));
+    graph.output("r1", zero_centred_penalty(Judge(d, {.pack = 2})(context, x), x));
+    Program program = compile(device, graph);
+    Floats counting(24);
+    for (std::size_t i = 0; i < counting.size(); ++i) counting[i] = static_cast<float>(i);
+    EXPECT_EQ(run(program, "packed", {{"x", counting}}),
+              (Floats{0, 1, 2, 6, 7, 8, 3, 4, 5, 9, 10, 11, 12, 13, 14, 18, 19, 20, 15, 16, 17, 21, 22, 23}));
+    EXPECT_EQ(program.floats("points"), counting);
+    double square = 0;
+    for (float w : stored(store, d.weights())) square += static_cast<double>(w) * static_cast<double>(w);
+    EXPECT_NEAR(program.floats("r1")[0], square / 2, 1e-6);  // the bias begins at 0
   }
 }
 

@@ -12,14 +12,14 @@
 namespace ganforge {
 namespace {
 
-HostDataset images() {
+HostDataset images(std::int64_t side = 8, std::int64_t channels = 3, std::int64_t count = 96) {
   HostDataset data;
   data.name = "images";
-  data.sample = {8, 8, 3};
-  data.count = 96;
+  data.sample = {side, side, channels};
+  data.count = count;
   std::vector<std::uint8_t> pixels;
   std::uint32_t state = 7;
-  for (std::int64_t i = 0; i < data.count * 8 * 8 * 3; ++i) {
+  for (std::int64_t i = 0; i < count * side * side * channels; ++i) {
     state = state * 1664525u + 1013904223u;
     pixels.push_back(static_cast<std::uint8_t>(state >> 24));
   }
@@ -159,6 +159,85 @@ TEST(Regularisers, ResumeIsExact) {
     second.load(folder.path() / "a.safetensors");
     EXPECT_EQ(train(second, 4)[3].d_loss, all[7].d_loss);
     EXPECT_EQ(weights(whole, whole.discriminator()), weights(second, second.discriminator()));
+  }
+}
+
+double flops_of(const Trainer& trainer) {
+  double flops = 0;
+  for (const ProgramReport::Launch& launch : trainer.program().report().launches) flops += launch.flops;
+  return flops;
+}
+
+/// Layers of a discriminator with the attribute `name` set to true where there is one.
+Sequential with_attribute(const Sequential& model, const std::string& name) {
+  std::vector<Layer> layers;
+  for (LayerSpec spec : specs_of(model)) {
+    for (auto& [key, value] : spec.attributes)
+      if (key == name) value = true;
+    layers.push_back(make_layer(spec));
+  }
+  return Sequential(layers);
+}
+
+// What a step of the nets of wgan-gp-28 costs, d_steps = 1: docs/results.md has the table.
+TEST(Regularisers, CostWhatIsCounted) {
+  struct Row {
+    const char* name;
+    std::function<void(TrainerOptions&)> change;
+    int launches[2];  // more than without, on the CPU and on CUDA
+    double flops;     // as a multiple
+  };
+  Config config = preset("wgan-gp-28");
+  TrainerOptions base = trainer_options(config);
+  base.penalties.clear();
+  base.objective = Objective::non_saturating;
+  base.fresh_latents = false;
+  base.d_steps = 1;
+  base.batch = 16;
+  const Sequential normalised = with_attribute(config.discriminator, "spectral_norm");
+  std::vector<Layer> with_stddev = config.discriminator.layers();
+  with_stddev.insert(with_stddev.end() - 2, MinibatchStddev{});  // before the last linear layer and its flatten
+  const std::vector<Row> rows = {
+      {"augment", [](TrainerOptions& o) { o.augment = everything; }, {0, 0}, 1},
+      {"augment and consistency",
+       [](TrainerOptions& o) {
+         o.augment = everything;
+         o.penalties = {{.kind = Penalty::Kind::consistency}};
+       },
+       {0, 0},
+       1},
+      {"augment, R1 and R2",
+       [](TrainerOptions& o) {
+         o.augment = everything;
+         o.penalties = {{.kind = Penalty::Kind::r1}, {.kind = Penalty::Kind::r2}};
+       },
+       {0, 0},
+       1},
+      {"R1 and R2",
+       [](TrainerOptions& o) {
+         o.penalties = {{.kind = Penalty::Kind::r1}, {.kind = Penalty::Kind::r2}};
+       },
+       {0, 0},
+       1},
+      {"spectral norm", [&](TrainerOptions& o) { o.discriminator = normalised; }, {0, 0}, 1},
+      {"minibatch_stddev", [&](TrainerOptions& o) { o.discriminator = Sequential(with_stddev); }, {0, 0}, 1},
+      {"instance noise", [](TrainerOptions& o) { o.instance_noise = 0.1f; }, {0, 0}, 1},
+      {"max_norm", [](TrainerOptions& o) { o.generator_max_norm = o.discriminator_max_norm = 1; }, {0, 0}, 1},
+      {"pack = 2", [](TrainerOptions& o) { o.pack = 2; }, {0, 0}, 1},
+      {"accumulate = 2", [](TrainerOptions& o) { o.accumulate = 2; }, {0, 0}, 1},
+  };
+  for (std::size_t d = 0; d < devices().size(); ++d) {
+    Device& device = devices()[d];
+    const Dataset data(device, images(28, 1, 64));
+    const Trainer plain(device, data, base);
+    for (const Row& row : rows) {
+      TrainerOptions options = base;
+      row.change(options);
+      const Trainer trainer(device, data, options);
+      const int more = trainer.program().launches() - plain.program().launches();
+      EXPECT_EQ(more, row.launches[d]) << row.name;
+      EXPECT_NEAR(flops_of(trainer) / flops_of(plain), row.flops, 0.006) << row.name;
+    }
   }
 }
 
