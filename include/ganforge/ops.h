@@ -267,8 +267,12 @@ struct AdamRates {
   Value ema_decay;
   Value gradient_scale;  ///< multiplies g; absent: 1
 };
+struct AdamResult : AdamState {
+  /// Where w and g were not finite: scalars, ⌈n/16⌉ − ⌊i/16⌋ for the first such element i, 0 if there is none.
+  Value bad_w, bad_g;
+};
 /// One step of algorithm 1 of arXiv:1412.6980 on a flat buffer; g [n]. No gradient is defined beyond the expansion's.
-AdamState adam_step(const AdamState& state, Value g, const AdamRates& rates, const AdamOptions& options);
+AdamResult adam_step(const AdamState& state, Value g, const AdamRates& rates, const AdamOptions& options);
 
 // --- the step prologue
 // ------------------------------------------------------------------------------------------------

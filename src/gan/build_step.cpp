@@ -62,13 +62,13 @@ class Update {
     const Value flat = flat_gradient(context_, network_, grad(loss, network_.parameters(context_)));
     sum_ = sum_ ? sum_ + flat : flat;
   }
-  void apply(const AdamOptions& options, AdamRates rates) {
+  UpdateCheck apply(const AdamOptions& options, AdamRates rates) {
     const float share = 1.0f / static_cast<float>(micro_batches_);
     if (max_norm_ > 0)
       rates.gradient_scale = clip_scale(sum_, max_norm_, share);
     else if (micro_batches_ > 1)
       rates.gradient_scale = scalar(context_.graph(), share);
-    adam(context_, network_, sum_, options, rates);
+    return adam(context_, network_, sum_, options, rates);
   }
 
  private:
@@ -151,6 +151,7 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   Values real, fake;  // the last update's
   Value penalty;
   DiscriminatorLoss d;
+  UpdateCheck d_check;
   for (int step = 0; step < o.d_steps; ++step) {
     Update update(context, *discriminator_, o, o.discriminator_max_norm);
     real.clear(), fake.clear();
@@ -165,7 +166,7 @@ void Trainer::build_step(Graph& graph, bool lazy) {
       penalty = pass.penalty;
       update.add(penalty ? d.loss + penalty : d.loss);
     }
-    update.apply(o.discriminator_adam, d_rates);
+    d_check = update.apply(o.discriminator_adam, d_rates);
     if (o.weight_clip > 0) {
       Variable& clipped = discriminator_->weights();
       const double limit = static_cast<double>(o.weight_clip);
@@ -184,9 +185,16 @@ void Trainer::build_step(Graph& graph, bool lazy) {
     g_loss = generator_loss(judge(context, made), o.objective, on_real);
     update.add(g_loss);
   }
-  update.apply(o.generator_adam, g_rates);
-  std::vector<std::pair<std::string, Value>> report = {
-      {"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}};
+  const UpdateCheck g_check = update.apply(o.generator_adam, g_rates);
+  std::vector<std::pair<std::string, Value>> report = {{"d_loss", d.loss},
+                                                       {"g_loss", g_loss},
+                                                       {"d_real", d.d_real},
+                                                       {"d_fake", d.d_fake},
+                                                       {"d_accuracy", d.accuracy},
+                                                       {"d_weights", d_check.weights},
+                                                       {"d_gradients", d_check.gradients},
+                                                       {"g_weights", g_check.weights},
+                                                       {"g_gradients", g_check.gradients}};
   if (!o.penalties.empty()) report.emplace_back("penalty", penalty ? penalty : scalar(graph, 0));
   context.report(report);
 }

@@ -102,6 +102,11 @@ std::int64_t Network::parameter_count() const {
   return count;
 }
 
+const Network::Parameter& Network::parameter_at(std::int64_t element) const {
+  const auto behind = std::ranges::upper_bound(parameters_, element, {}, &Parameter::offset);
+  return behind == parameters_.begin() ? parameters_.at(0) : behind[-1];
+}
+
 void Network::enable_ema(float decay) {
   ema_decay_ = decay;
   if (ema_) return;
@@ -147,12 +152,12 @@ Value flat_gradient(Context& context, Network& network, const Values& gradients)
   return flat;
 }
 
-void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options,
-          const AdamRates& rates) {
-  adam(context, network, flat_gradient(context, network, gradients), options, rates);
+UpdateCheck adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options,
+                 const AdamRates& rates) {
+  return adam(context, network, flat_gradient(context, network, gradients), options, rates);
 }
 
-void adam(Context& context, Network& network, Value flat, const AdamOptions& options, const AdamRates& rates) {
+UpdateCheck adam(Context& context, Network& network, Value flat, const AdamOptions& options, const AdamRates& rates) {
   if (options.ema_decay > 0)
     throw Error(fmt::format("{}: a network keeps its own moving average: enable_ema(decay)", network.name()));
   Graph& graph = context.graph();
@@ -168,13 +173,14 @@ void adam(Context& context, Network& network, Value flat, const AdamOptions& opt
   graph.set_scope(network.name());
   AdamOptions step = options;
   step.ema_decay = network.ema_decay();
-  state = adam_step(state, flat, rates, step);
-  graph.assign(network.weights(), state.w);
-  graph.assign(m, state.m);
-  graph.assign(v, state.v);
-  graph.assign(t, state.t);
-  if (state.ema) graph.assign(*network.ema(), state.ema);
+  const AdamResult next = adam_step(state, flat, rates, step);
+  graph.assign(network.weights(), next.w);
+  graph.assign(m, next.m);
+  graph.assign(v, next.v);
+  graph.assign(t, next.t);
+  if (next.ema) graph.assign(*network.ema(), next.ema);
   graph.set_scope(outer);
+  return {next.bad_w, next.bad_g};
 }
 
 }  // namespace ganforge

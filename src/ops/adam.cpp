@@ -8,7 +8,7 @@
 namespace ganforge {
 namespace {
 
-/// w, g, m, v, t, lr[, ema][, beta2][, ema decay][, gradient scale] → w, m, v, t[, ema]
+/// w, g, m, v, t, lr[, ema][, beta2][, ema decay][, gradient scale] → w, m, v, t, bad_w, bad_g[, ema]
 class AdamOp : public Op {
  public:
   struct Present {
@@ -40,7 +40,7 @@ class AdamOp : public Op {
                           end));
       end = s.end;
     }
-    Types out = {in[0], in[0], in[0], in[4]};
+    Types out = {in[0], in[0], in[0], in[4], in[4], in[4]};
     if (present_.ema) {
       require(in[6] == in[0], fmt::format("w is {}, ema {}", in[0].str(), in[6].str()));
       out.push_back(in[0]);
@@ -67,13 +67,13 @@ class AdamOp : public Op {
     if (!o_.segments.empty())
       step = by_segment(w, &AdamSegment::lr_scale, 1) * (step + by_segment(w, &AdamSegment::decay, 0) * w);
     const Value new_w = w - lr * step;
-    Values out = {new_w, m, v, t};
+    Values out = {new_w, m, v, t, first_bad_line(w), first_bad_line(in[1])};
     if (present_.ema) out.push_back(mix(ema_decay, in[6], new_w));
     return out;
   }
 
   int in_place(int output) const override {
-    constexpr int inputs[] = {0, 2, 3, 4, 6};
+    constexpr int inputs[] = {0, 2, 3, 4, -1, -1, 6};
     return inputs[output];
   }
 
@@ -95,8 +95,10 @@ class AdamOp : public Op {
           a.new_t = call.template output<float>(3);
           if (present.ema) {
             a.ema = call.template input<float>(6);
-            a.new_ema = call.template output<float>(4);
+            a.new_ema = call.template output<float>(6);
           }
+          a.bad_w = call.template output<float>(4);
+          a.bad_g = call.template output<float>(5);
           int next = static_cast<int>(first);
           if (present.beta2) a.beta2_now = call.template input<float>(next++);
           if (present.ema_decay) a.ema_decay_now = call.template input<float>(next++);
@@ -111,7 +113,7 @@ class AdamOp : public Op {
           a.ticket = static_cast<unsigned*>(call.persistent);
           adam(stream, a);
         });
-    kernel.persistent = sizeof(unsigned);
+    kernel.persistent = adam_tickets * sizeof(unsigned);
     return kernel;
   }
 
@@ -122,6 +124,13 @@ class AdamOp : public Op {
 
  private:
   std::size_t first_rate() const { return present_.ema ? 7 : 6; }
+
+  static Value first_bad_line(Value x) {
+    const std::int64_t n = x.shape()[0], lines = (n + bad_line - 1) / bad_line;
+    const Value line = floor(iota(x.graph(), x.type(), 0) * (1.0 / bad_line));
+    const Value distance = affine(line, -1, static_cast<double>(lines));
+    return max(distance * affine(is_finite(x), -1, 1), {0});
+  }
 
   /// One setting of the segments, spread over the elements.
   Value by_segment(Value w, float AdamSegment::*member, double behind) const {
@@ -142,7 +151,7 @@ class AdamOp : public Op {
 
 }  // namespace
 
-AdamState adam_step(const AdamState& state, Value g, const AdamRates& rates, const AdamOptions& options) {
+AdamResult adam_step(const AdamState& state, Value g, const AdamRates& rates, const AdamOptions& options) {
   Graph& graph = state.w.graph();
   const Value lr = rates.lr ? rates.lr : constant(graph, static_cast<double>(options.lr), {state.w.type().dtype, {}});
   Values in = {state.w, g, state.m, state.v, state.t, lr};
@@ -152,7 +161,7 @@ AdamState adam_step(const AdamState& state, Value g, const AdamRates& rates, con
   const AdamOp::Present present{static_cast<bool>(state.ema), static_cast<bool>(rates.beta2),
                                 static_cast<bool>(rates.ema_decay), static_cast<bool>(rates.gradient_scale)};
   const Values out = graph.add(AdamOp(options, present), in);
-  return {out[0], out[1], out[2], out[3], state.ema ? out[4] : Value()};
+  return {{out[0], out[1], out[2], out[3], state.ema ? out[6] : Value()}, out[4], out[5]};
 }
 
 }  // namespace ganforge
