@@ -8,5 +8,6 @@ namespace ganforge {
 Config r3gan_small();
 Config r3gan_small_32();
 Config r3gan_small_64();
+Config sngan_32();
 
 }  // namespace ganforge

@@ -67,10 +67,36 @@ Config r3gan(const char* name, const char* description, const char* data, std::i
   const auto to_the_end = [](float to) { return Decay{Schedule::Kind::cosine, to}; };
   t.penalties = {{.kind = Penalty::Kind::r1, .weight = 1, .decay = to_the_end(0.1f)},
                  {.kind = Penalty::Kind::r2, .weight = 1, .decay = to_the_end(0.1f)}};
-  t.generator_adam = t.discriminator_adam = {.lr = 5e-4f, .beta1 = 0, .beta2 = 0.99f, .eps = 1e-8f};
+  t.generator_adam = t.discriminator_adam = {.lr = 5e-4f, .beta1 = 0, .beta2 = 0.9f, .eps = 1e-8f};
   t.generator_lr_decay = t.discriminator_lr_decay = to_the_end(1e-4f);
-  t.ema_half_life = 5000;
+  t.generator_beta2_decay = t.discriminator_beta2_decay = to_the_end(0.99f);
+  t.ema_half_life_decay = to_the_end(10000);
   return c;
+}
+
+const float sqrt_2 = std::sqrt(2.0f);
+
+/// With spectral_norm a layer of the discriminator, else one of the generator.
+Conv2d sngan_conv(std::int64_t channels, std::int64_t kernel, float gain, bool spectral_norm) {
+  return {.out_channels = channels,
+          .kernel = {kernel},
+          .padding = {kernel / 2},
+          .init = Initializer::glorot_uniform(gain),
+          .spectral_norm = spectral_norm};
+}
+
+Residual sngan_up(std::int64_t channels) {
+  const BatchNorm norm{.momentum = 0.9f, .eps = 2e-5f};
+  const Conv2d conv = sngan_conv(channels, 3, sqrt_2, false);
+  return {.main = {norm, ReLU{}, Upsample{}, conv, norm, ReLU{}, conv},
+          .shortcut = {Upsample{}, sngan_conv(channels, 1, 1, false)}};
+}
+
+/// The first one has no activation before its convolutions, and pools before the shortcut's.
+Residual sngan_down(std::int64_t channels, bool first) {
+  const Conv2d conv = sngan_conv(channels, 3, sqrt_2, true), past = sngan_conv(channels, 1, 1, true);
+  if (first) return {.main = {conv, ReLU{}, conv, AvgPool2d{}}, .shortcut = {AvgPool2d{}, past}};
+  return {.main = {ReLU{}, conv, ReLU{}, conv, AvgPool2d{}}, .shortcut = {past, AvgPool2d{}}};
 }
 
 }  // namespace
@@ -90,6 +116,43 @@ Config r3gan_small_32() {
 
 Config r3gan_small_64() {
   return r3gan("r3gan-small-64", "R3GAN for 64×64 images", "", 4, {128, 128, 128, 128, 128});
+}
+
+/// SNGAN (Miyato et al., arXiv:1802.05957), the residual networks for CIFAR-10. Difference from the paper's code: the
+/// generator's update has as many samples as the discriminator's, not twice as many.
+Config sngan_32() {
+  const Conv2d conv = sngan_conv(128, 3, sqrt_2, true);
+  const Residual flat{.main = {ReLU{}, conv, ReLU{}, conv}, .shortcut = {}};
+  Config c;
+  c.preset = "sngan-32";
+  c.description = "SNGAN with residual networks for 32×32 images: CIFAR-10";
+  c.data = "cifar-10";
+  c.steps = 50000;
+  c.generator = {Linear{4 * 4 * 256},
+                 Reshape{{4, 4, 256}},
+                 sngan_up(256),
+                 sngan_up(256),
+                 sngan_up(256),
+                 BatchNorm{.momentum = 0.9f, .eps = 2e-5f},
+                 ReLU{},
+                 sngan_conv(3, 3, 1, false),
+                 Tanh{}};
+  c.discriminator = {sngan_down(128, true),
+                     sngan_down(128, false),
+                     flat,
+                     flat,
+                     ReLU{},
+                     GlobalSumPool{},
+                     Linear{.out_features = 1, .spectral_norm = true}};
+  TrainerOptions& t = c.training;
+  t.latent = 128;
+  t.batch = 64;
+  t.objective = Objective::hinge;
+  t.d_steps = 5;
+  t.fresh_latents = true;
+  t.generator_adam = t.discriminator_adam = {.lr = 2e-4f, .beta1 = 0, .beta2 = 0.9f, .eps = 1e-8f};
+  t.generator_lr_decay = t.discriminator_lr_decay = {Schedule::Kind::linear, 0};
+  return c;
 }
 
 }  // namespace ganforge
