@@ -465,6 +465,7 @@ std::vector<OpCase> op_cases() {
   add_adam(rows);
   for (const OpCase& row : conv_op_cases()) rows.push_back(row);
   for (const OpCase& row : image_op_cases()) rows.push_back(row);
+  for (const OpCase& row : label_op_cases()) rows.push_back(row);
   return rows;
 }
 

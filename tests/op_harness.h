@@ -62,6 +62,7 @@ std::vector<OpCase> op_cases();
 /// Parts of it in files of their own.
 std::vector<OpCase> conv_op_cases();
 std::vector<OpCase> image_op_cases();
+std::vector<OpCase> label_op_cases();
 
 // --- what the checks are made of
 // --------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // Configurations as TOML.
 #include "src/gan/choices.h"
+#include "src/gan/condition_toml.h"
 #include "src/gan/penalty_toml.h"
 
 #include <ganforge/error.h>
@@ -233,6 +234,7 @@ void validate(const TrainerOptions& t) {
   validate_decay("generator_adam.lr_decay", t.generator_lr_decay);
   validate_decay("discriminator_adam.lr_decay", t.discriminator_lr_decay);
   validate(t.penalties);
+  validate_conditions(t);
 }
 
 void validate(const Config& c) {
@@ -260,12 +262,14 @@ std::string to_toml(const Config& c) {
                       toml_number(t.weight_clip));
   text += fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\nprecision = \"{}\"\n", toml_number(t.ema_decay),
                       toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode),
-                      name_of(c.precision));
+                      name_of(c.precision)) +
+          toml_classes(c);
   if (t.penalties.empty()) text += "penalty = []\n";  // not those of the preset
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");
   if (t.latent.uniform)
     text += fmt::format("low = {}\nhigh = {}\n", toml_number(t.latent.low), toml_number(t.latent.high));
+  text += toml_codes(t.codes);
   text += toml_adam("generator_adam", t.generator_adam, t.generator_lr_decay) +
           toml_adam("discriminator_adam", t.discriminator_adam, t.discriminator_lr_decay) + toml_penalties(t.penalties);
   if (!c.convolutions.chosen.empty()) text += "\n[tuned]\n";
@@ -314,6 +318,7 @@ Config parse_config(const std::string& text, const std::string& source) {
   read_adam(reader, "generator_adam", source, t.generator_adam, t.generator_lr_decay);
   read_adam(reader, "discriminator_adam", source, t.discriminator_adam, t.discriminator_lr_decay);
   read_penalties(reader, source, t.penalties);
+  read_conditions(reader, source, c);
   read_choice(reader, "conv", conv_modes, c.convolutions.mode);
   read_choice(reader, "precision", precisions, c.precision);
   read_tuned(reader, source, c.convolutions);

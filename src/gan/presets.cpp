@@ -1,5 +1,6 @@
 // The presets: canonical layers and hyper-parameters.
 #include "src/core/nearest.h"
+#include "src/gan/preset_list.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
@@ -190,7 +191,7 @@ struct Entry {
   Config (*make)();
 };
 constexpr Entry entries[] = {{"seed-dense", seed_dense}, {"seed-conv", seed_conv}, {"dcgan-28", dcgan_28},
-                             {"wgan-gp-28", wgan_gp_28}, {"dcgan-32", dcgan_32},   {"dcgan-64", dcgan_64},
+                             {"wgan-gp-28", wgan_gp_28}, {"cgan-28", cgan_28}, {"acgan-28", acgan_28}, {"infogan-28", infogan_28}, {"dcgan-32", dcgan_32},   {"dcgan-64", dcgan_64},
                              {"toy-2d", toy_2d}};
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "kernels/prologue.h"
+#include "src/gan/heads.h"
 #include "src/gan/penalties.h"
 
 #include <ganforge/error.h>
@@ -13,12 +14,8 @@
 namespace ganforge {
 namespace {
 
-constexpr std::int64_t sampling_batch = 64;
 /// On CUDA the ring is looked at so often: well before its rows are written again.
 constexpr std::int64_t ring_interval = ring_rows / 4;
-
-/// Order of the quantities that a step reports.
-enum Slot { slot_d_loss, slot_g_loss, slot_d_real, slot_d_fake, slot_d_accuracy, slot_penalty };
 
 Shape batched(std::int64_t n, const Shape& sample) {
   std::vector<std::int64_t> extents = {n};
@@ -49,9 +46,9 @@ std::int64_t samples_per_step(const TrainerOptions& o) {
   return o.batch * (o.d_steps + (o.fresh_latents && is_relativistic(o.objective) ? 1 : 0));
 }
 
-void write_png(const std::filesystem::path& path, const Samples& samples) {
-  const Shape sample(samples.shape.extents().subspan(1));
-  write_png(path, make_grid(samples.values, sample, samples.low, samples.high));
+Shape generator_input(const TrainerOptions& o, std::int64_t n) {
+  const Shape shape = batched(n, o.latent.shape);
+  return o.codes.size() > 0 ? shape.with(1, shape[1] + o.codes.size()) : shape;
 }
 
 Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
@@ -62,17 +59,27 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
       ring_(device, static_cast<std::size_t>(ring_rows * statistics_slots) * sizeof(float)),
       ring_tick_(device, static_cast<std::size_t>(ring_rows) * sizeof(std::int64_t)) {
   check(options_, data_);
-  const std::int64_t n = options_.batch;
-  generator_ = std::make_unique<Network>(store_, "generator", options_.generator, batched(n, options_.latent.shape));
+  const std::int64_t n = options_.batch, classes = std::ssize(data_.classes());
+  // Networks that take labels are found by giving them some.
+  const std::int64_t placeholder = std::max<std::int64_t>(1, classes);
+  generator_ = std::make_unique<Network>(store_, "generator", options_.generator, generator_input(options_, n), placeholder);
   if (generator_->output_shape() != batched(n, data_.sample()))
     throw ShapeError(fmt::format("the generator makes samples {}, but those of {} are {}",
                                  Shape(generator_->output_shape().extents().subspan(1)).str(), data_.name(),
                                  data_.sample().str()));
   discriminator_ =
-      std::make_unique<Network>(store_, "discriminator", options_.discriminator, batched(n, data_.sample()));
+      std::make_unique<Network>(store_, "discriminator", options_.discriminator, batched(n, data_.sample()), placeholder);
   if (discriminator_->output_shape().elements() != n)
     throw ShapeError(fmt::format("the discriminator must make one number a sample, but makes {}",
                                  Shape(discriminator_->output_shape().extents().subspan(1)).str()));
+  if (generator_->uses_labels() || discriminator_->uses_labels()) {
+    if (!data_.has_labels())
+      throw ConfigError(fmt::format("the model is conditional, but {} has no labels; a folder with a sub-folder of images "
+                                    "for each class has, and so have fashion-mnist, mnist and cifar-10",
+                                    data_.name()));
+    classes_ = data_.classes();
+  }
+  check_heads();
   if (options_.ema_half_life > 0) options_.ema_decay = std::exp2(-static_cast<float>(n) / options_.ema_half_life);
   if (options_.ema_decay > 0) generator_->enable_ema(options_.ema_decay);
   for (const Penalty& penalty : options_.penalties)
@@ -90,8 +97,10 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   wanted.rows = samples_per_step(o);
   wanted.low = o.low;
   wanted.high = o.high;
+  wanted.labels = !classes_.empty();
   LatentSpec latent = o.latent;
-  latent.shape = batched(o.fresh_latents ? rows + n : rows, latent.shape);
+  const std::int64_t generated = o.fresh_latents ? rows + n : rows;
+  latent.shape = batched(generated, latent.shape);
   wanted.latents = {latent};
   wanted.schedules = {o.discriminator_lr_decay.from(o.discriminator_adam.lr),
                       o.generator_lr_decay.from(o.generator_adam.lr)};
@@ -115,6 +124,9 @@ void Trainer::build_step(Graph& graph, bool lazy) {
     active.push_back(p);
   }
 
+  const std::size_t first_code = wanted.latents.size();
+  for (const LatentSpec& spec : code_latents(o.codes, generated)) wanted.latents.push_back(spec);
+
   const Drawn drawn = draw(context, data_, wanted);
   std::vector<ActivePenalty> penalties;
   std::size_t next_schedule = 2;
@@ -123,22 +135,33 @@ void Trainer::build_step(Graph& graph, bool lazy) {
                                      ? drawn.schedules[next_schedule++]
                                      : constant(graph, static_cast<double>(p.weight), {DType::float32, {}})});
   const Values reals = split(drawn.real, static_cast<int>(drawn.real.shape()[0] / n));
-  const Values latents = split(drawn.latents[0], static_cast<int>(latent.shape[0] / n));
+  const std::vector<CodedLatents> latents =
+      with_codes(drawn.latents[0], std::span(drawn.latents).subspan(first_code), o.codes, static_cast<int>(generated / n));
+  const Values labels = drawn.labels ? split(drawn.labels, static_cast<int>(reals.size())) : Values(reals.size());
+  const std::int64_t classes = std::ssize(classes_);
+  const auto asked = [&](const Value& of) { return of ? context.labels(of, classes) : context; };
   const auto part = [&](int number, std::size_t k) {
     return number > 0 ? split(drawn.latents[static_cast<std::size_t>(number)], o.d_steps)[k] : Value();
   };
 
-  Value real, fake, penalty;
+  Value real, fake, penalty, label;
   DiscriminatorLoss d;
+  HeadLosses d_heads;
   for (std::size_t k = 0; k < static_cast<std::size_t>(o.d_steps); ++k) {
     real = reals[k];
-    fake = (*generator_)(context, latents[k]);
-    const DiscriminatorPass pass = discriminate(
-        context, *discriminator_, {real, fake, part(share, k), part(dragan_share, k), part(noise, k)}, penalties);
+    label = labels[k];
+    fake = (*generator_)(asked(label), latents[k].z);
+    const DiscriminatorPass pass =
+        discriminate(context, *discriminator_,
+                     {real, fake, part(share, k), part(dragan_share, k), part(noise, k), label, classes}, penalties);
     d = discriminator_loss(pass.logits, o.objective, o.real_target);
+    d_heads = head_losses(o, pass.emitted, label, latents[k], true);
     penalty = pass.penalty;
-    adam(context, *discriminator_, grad(penalty ? d.loss + penalty : d.loss, discriminator_->parameters(context)),
-         o.discriminator_adam, drawn.schedules[0]);
+    Value loss = d.loss;
+    for (const Value& term : {penalty, d_heads.weighted})
+      if (term) loss = loss + term;
+    adam(context, *discriminator_, grad(loss, discriminator_->parameters(context)), o.discriminator_adam,
+         drawn.schedules[0]);
     if (o.weight_clip > 0) {
       Variable& weights = discriminator_->weights();
       const double limit = static_cast<double>(o.weight_clip);
@@ -146,22 +169,24 @@ void Trainer::build_step(Graph& graph, bool lazy) {
     }
   }
   // Reads the weights just assigned; those get no gradient here, so none is computed.
-  if (o.fresh_latents) fake = (*generator_)(context, latents.back());
-  if (fresh_reals) real = reals.back();
-  const Value on_real = is_relativistic(o.objective) ? (*discriminator_)(context, real) : Value();
-  const Value g_loss = generator_loss((*discriminator_)(context, fake), o.objective, on_real);
-  adam(context, *generator_, grad(g_loss, generator_->parameters(context)), o.generator_adam, drawn.schedules[1]);
+  if (fresh_reals) real = reals.back(), label = labels.back();
+  if (o.fresh_latents) fake = (*generator_)(asked(label), latents.back().z);
+  const Value on_real = is_relativistic(o.objective) ? (*discriminator_)(asked(label), real) : Value();
+  std::map<std::string, Value> emitted;
+  const Value on_fake = (*discriminator_)(asked(label).collect(emitted), fake);
+  const Value g_loss = generator_loss(on_fake, o.objective, on_real);
+  const HeadLosses g_heads = head_losses(o, emitted, label, latents.back(), false);
+  adam(context, *generator_,
+       grad(g_heads.weighted ? g_loss + g_heads.weighted : g_loss, generator_->parameters(context)), o.generator_adam,
+       drawn.schedules[1]);
   std::vector<std::pair<std::string, Value>> report = {
       {"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}};
   if (!o.penalties.empty())
     report.emplace_back("penalty", penalty ? penalty : constant(graph, 0, {DType::float32, {}}));
+  report.insert(report.end(), d_heads.report.begin(), d_heads.report.end());
   context.report(report);
-}
-
-void Trainer::build_sampling(Graph& graph) {
-  const Context context = Context(graph, store_, Mode::inference).ema();
-  const Value z = graph.input("z", {DType::float32, batched(sampling_batch, options_.latent.shape)});
-  graph.output("samples", (*generator_)(context, z));
+  reported_names_.clear();
+  for (const auto& [name, value] : report) reported_names_.push_back(name);
 }
 
 void Trainer::compile_programs() {
@@ -228,9 +253,15 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
 }
 
 void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const {
-  const auto at = [&](Slot slot) { return row[slot * statistics_stride]; };
-  callback({step, step * samples_per_step(options_), at(slot_d_loss), at(slot_g_loss), at(slot_d_real), at(slot_d_fake),
-            at(slot_d_accuracy), options_.penalties.empty() ? 0.0f : at(slot_penalty)});
+  const auto find = [&](const char* name) -> std::optional<float> {
+    const auto found = std::ranges::find(reported_names_, name);
+    if (found == reported_names_.end()) return std::nullopt;
+    return row[(found - reported_names_.begin()) * static_cast<std::ptrdiff_t>(statistics_stride)];
+  };
+  const auto at = [&](const char* name) { return find(name).value_or(0.0f); };
+  callback({step, step * samples_per_step(options_), at("d_loss"), at("g_loss"), at("d_real"), at("d_fake"),
+            at("d_accuracy"), at("penalty"), find("class_loss"), find("class_accuracy"), find("class_agreement"),
+            find("code_loss")});
 }
 
 void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every) {
@@ -247,32 +278,6 @@ void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::
       spread[slot * statistics_stride] = rows[row * statistics_slots + slot];
     emit(spread, tick, callback);
   }
-}
-
-Samples Trainer::sample(std::int64_t n, std::uint64_t seed) {
-  if (n < 1) throw ConfigError(fmt::format("at least one sample is wanted, got {}", n));
-  Program& program = programs_[1];
-  const Shape per_run = program.output_type("samples").shape;
-  const auto latents = static_cast<std::size_t>(sampling_batch * options_.latent.shape.elements());
-  const auto values = static_cast<std::size_t>(per_run.elements());
-  std::vector<float> z(latents);
-  Samples samples{per_run.with(0, n), {}, options_.low, options_.high};
-  const CpuStream stream{1, detect_isa()};
-  const std::int64_t tick = 0;
-  for (std::int64_t done = 0; done < n; done += sampling_batch) {
-    const Draw draw{seed, purpose_sample, 0, done / sampling_batch * static_cast<std::int64_t>(latents)};
-    const auto count = static_cast<std::int64_t>(latents);
-    if (options_.latent.uniform)
-      uniform(stream, draw, &tick, options_.latent.low, options_.latent.high, z.data(), count);
-    else
-      normal(stream, draw, &tick, 0, 1, z.data(), count);
-    program.upload("z", z.data(), latents * sizeof(float));
-    program.run();
-    samples.values.resize(samples.values.size() + values);
-    program.download("samples", samples.values.data() + samples.values.size() - values, values * sizeof(float));
-  }
-  samples.values.resize(static_cast<std::size_t>(samples.shape.elements()));
-  return samples;
 }
 
 }  // namespace ganforge

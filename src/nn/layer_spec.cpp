@@ -14,7 +14,8 @@ namespace {
 
 using KnownLayers =
     std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm, Dropout, AvgPool2d,
-               MaxPool2d, GlobalAvgPool, Upsample, PixelShuffle, LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape>;
+               MaxPool2d, GlobalAvgPool, Upsample, PixelShuffle, LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape,
+               LabelConcat, EmbeddingConcat, EmbeddingMultiply, ConditionalBatchNorm, ProjectionHead, ClassHead, CodeHead>;
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
   const std::string near = nearest(word, known);
