@@ -1,4 +1,4 @@
-// The table of ops that op_test.cpp checks. A row is a line of op_cases.cpp; a new op needs a row and nothing else.
+// The table of ops that op_test.cpp checks. A row is a line of op_cases*.cpp; a new op needs a row and nothing else.
 #pragma once
 
 #include <ganforge/ops.h>
@@ -41,6 +41,8 @@ struct Options {
   bool kernel = false;
   /// Fused ops whose names begin so are expanded nonetheless: on the CPU, or on every device.
   std::string cuda_only = {}, expanded = {};
+  /// Fused ops whose names begin so have a kernel or not, as the algorithm for their sizes goes.
+  std::string either = {};
   /// False: all gradients are absent, whatever the values do.
   bool differentiable = true;
   /// Operands that must throw ShapeError.
@@ -48,6 +50,17 @@ struct Options {
   /// Error of float32 that is always allowed, in 2⁻²⁴ of the largest value of an output.
   double ulps = 16;
 };
+
+/// Options of most rows.
+inline const Options fused{.kernel = true}, constant_by_parts{.differentiable = false};
+template <class... Bad>
+Options bad(Bad... inputs) {
+  return {.bad = {inputs...}};
+}
+template <class... Bad>
+Options fused_bad(Bad... inputs) {
+  return {.kernel = true, .bad = {inputs...}};
+}
 
 struct OpCase {
   std::string name;
@@ -60,6 +73,7 @@ std::ostream& operator<<(std::ostream& out, const OpCase& row);
 /// The table.
 std::vector<OpCase> op_cases();
 /// Parts of it in files of their own.
+std::vector<OpCase> layer_op_cases();
 std::vector<OpCase> conv_op_cases();
 std::vector<OpCase> image_op_cases();
 std::vector<OpCase> label_op_cases();
