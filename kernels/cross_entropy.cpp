@@ -33,7 +33,7 @@ void cross_entropy(const CpuStream&, const CrossEntropyArgs& args) {
       dx[label] -= static_cast<float>(1 / rows);
       correct += largest == label;
     }
-    args.accuracy[part] = static_cast<float>(static_cast<double>(correct) / rows);
+    *args.accuracy[part] = static_cast<float>(static_cast<double>(correct) / rows);
   }
   *args.loss = static_cast<float>(loss / rows);
 }

@@ -57,7 +57,7 @@ __global__ void cross_entropy_kernel(const CrossEntropyArgs args) {
         loss += partial[0][i];
         right += partial[1][i];
       }
-      args.accuracy[part] = right / rows;
+      *args.accuracy[part] = right / rows;
     }
     __syncthreads();
   }

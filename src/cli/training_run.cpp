@@ -151,7 +151,7 @@ void TrainingRun::report(const Stats& stats) {
 }
 
 void TrainingRun::write_sample() {
-  // The latents of seed 0, those that `ganforge sample` begins with.
+  // Of seed 0: what `ganforge sample` shows.
   const std::int64_t count = data_.sample() == Shape{2} ? scatter_samples : grid_samples;
   write_picture(folder_.sample(trainer_.step()), trainer_.picture(count), config_.data);
   metrics_->write_losses(folder_.losses(), folder_.path().filename().string());

@@ -3,7 +3,6 @@
 #include "src/gan/choices.h"
 
 #include <cmath>
-#include <sstream>
 
 namespace ganforge {
 
@@ -36,11 +35,7 @@ std::string toml_classes(const Config& config) {
   std::string text = fmt::format("classification_weight = {}\n", toml_number(config.training.classification_weight));
   if (config.classes.empty()) return text;
   std::vector<std::string> names;
-  for (const std::string& name : config.classes) {
-    std::ostringstream quoted;
-    quoted << toml::value<std::string>(name);
-    names.push_back(quoted.str());
-  }
+  for (const std::string& name : config.classes) names.push_back(toml_text(name));
   return text + fmt::format("classes = [{}]\n", fmt::join(names, ", "));
 }
 

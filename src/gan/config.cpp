@@ -131,12 +131,6 @@ void read_layers(TableReader& parent, const char* key, const std::string& source
   model = Sequential(std::move(layers));
 }
 
-std::string toml_text(const std::string& text) {
-  std::ostringstream out;
-  out << toml::value<std::string>(text);
-  return out.str();
-}
-
 std::string toml_attribute(const Attribute& attribute) {
   struct Writer {
     std::string operator()(bool value) const { return value ? "true" : "false"; }
@@ -166,6 +160,12 @@ std::string toml_adam(const char* key, const AdamOptions& adam, const Decay& lr_
 }
 
 }  // namespace
+
+std::string toml_text(const std::string& text) {
+  std::ostringstream out;
+  out << toml::value<std::string>(text);
+  return out.str();
+}
 
 Objective objective_named(const std::string& name) {
   return value_of(name, "objective", objectives);

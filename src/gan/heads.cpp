@@ -39,13 +39,12 @@ HeadLosses head_losses(const TrainerOptions& o, const std::map<std::string, Valu
     losses.weighted = losses.weighted ? losses.weighted + weighted : weighted;
   };
   if (const auto found = emitted.find("class_logits"); found != emitted.end()) {
-    const CrossEntropy entropy =
-        cross_entropy(found->second, both ? labels_of_both(labels) : labels, both ? 2 : 1);
+    const CrossEntropy entropy = cross_entropy(found->second, both ? labels_of_both(labels) : labels, both ? 2 : 1);
     add(entropy.loss, o.classification_weight);
     if (both) {
-      const Values accuracy = split(entropy.accuracy, 2);
-      losses.report = {
-          {"class_loss", entropy.loss}, {"class_accuracy", accuracy[0]}, {"class_agreement", accuracy[1]}};
+      losses.report = {{"class_loss", entropy.loss},
+                       {"class_accuracy", entropy.accuracy[0]},
+                       {"class_agreement", entropy.accuracy[1]}};
     }
   }
   if (const auto found = emitted.find("codes"); found != emitted.end()) {
@@ -67,8 +66,9 @@ void Trainer::check_heads() const {
   const auto& emitted = discriminator_->emitted();
   if (emitted.contains("class_logits")) {
     if (!generator_->uses_labels())
-      throw ConfigError("the discriminator has a class_head, but the generator does not take labels: put a layer such as "
-                        "embedding_multiply or label_concat first");
+      throw ConfigError(
+          "the discriminator has a class_head, but the generator does not take labels: put a layer such as "
+          "embedding_multiply or label_concat first");
     if (options_.classification_weight == 0)
       throw ConfigError("classification_weight must be above 0 for a discriminator with a class_head");
   }
@@ -81,9 +81,10 @@ void Trainer::check_heads() const {
   }
   const std::int64_t found = head->second[1];
   if (found != codes.size())
-    throw ConfigError(fmt::format("the discriminator's code_head finds {} codes, but the generator gets {} (categories {}, "
-                                  "continuous {})",
-                                  found, codes.size(), codes.categories, codes.continuous));
+    throw ConfigError(
+        fmt::format("the discriminator's code_head finds {} codes, but the generator gets {} (categories {}, "
+                    "continuous {})",
+                    found, codes.size(), codes.categories, codes.continuous));
 }
 
 }  // namespace ganforge

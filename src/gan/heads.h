@@ -20,7 +20,8 @@ struct CodedLatents {
 /// What is drawn for the codes of `rows` samples.
 std::vector<LatentSpec> code_latents(const CodeOptions& options, std::int64_t rows);
 /// Equal parts of latents, and of what was drawn for code_latents().
-std::vector<CodedLatents> with_codes(Value latents, std::span<const Value> codes, const CodeOptions& options, int parts);
+std::vector<CodedLatents> with_codes(Value latents, std::span<const Value> codes, const CodeOptions& options,
+                                     int parts);
 
 struct HeadLosses {
   Value weighted;  ///< a scalar to add to a network's loss; absent if the discriminator has no other heads

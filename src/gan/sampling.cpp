@@ -82,7 +82,8 @@ Samples Trainer::sample(std::int64_t n, const SampleOptions& wanted) {
     draw_row(options_.latent, wanted.seed, draw_latents, number, part(0, latent));
     if (codes.categories > 0) {
       float category = 0;
-      draw_row({{1}, true, 0.0f, static_cast<float>(codes.categories)}, wanted.seed, draw_category, number, {&category, 1});
+      draw_row({{1}, true, 0.0f, static_cast<float>(codes.categories)}, wanted.seed, draw_category, number,
+               {&category, 1});
       if (i < n && !wanted.categories.empty()) category = static_cast<float>(wanted.categories[k]);
       const std::span<float> hot = part(latent, codes.categories);
       std::ranges::fill(hot, 0.0f);
@@ -99,9 +100,9 @@ Samples Trainer::sample(std::int64_t n, const SampleOptions& wanted) {
     for (std::int64_t i = 0; i < sampling_batch; ++i) {
       fill(done + i, std::span(z).subspan(static_cast<std::size_t>(i * row), static_cast<std::size_t>(row)));
       if (classes > 0)
-        labels[static_cast<std::size_t>(i)] =
-            done + i < n && !wanted.labels.empty() ? wanted.labels[static_cast<std::size_t>(done + i)]
-                                                   : static_cast<std::int32_t>((done + i) % classes);
+        labels[static_cast<std::size_t>(i)] = done + i < n && !wanted.labels.empty()
+                                                  ? wanted.labels[static_cast<std::size_t>(done + i)]
+                                                  : static_cast<std::int32_t>((done + i) % classes);
     }
     program.upload("z", z.data(), z.size() * sizeof(float));
     if (classes > 0) program.upload("labels", labels.data(), labels.size() * sizeof(std::int32_t));

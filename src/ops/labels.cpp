@@ -82,7 +82,7 @@ class ScatterAddRowsOp : public Op {
   std::int64_t classes_;
 };
 
-/// logits [parts·rows, classes], labels [parts·rows] → loss, dlogits, accuracy [parts]
+/// logits [parts·rows, classes], labels [parts·rows] → loss, dlogits, accuracy of each part
 class CrossEntropyOp : public Op {
  public:
   explicit CrossEntropyOp(int parts) : parts_(parts) {}
@@ -92,9 +92,12 @@ class CrossEntropyOp : public Op {
     require(in[0].shape.rank() == 2 && in[0].shape.elements() > 0,
             fmt::format("logits must be [rows, classes], got {}", in[0].shape.str()));
     require_labels(in[1], in[0].shape[0]);
-    require(parts_ > 0 && in[0].shape[0] % parts_ == 0,
-            fmt::format("{} rows are not {} equal parts", in[0].shape[0], parts_));
-    return {{in[0].dtype, {}}, in[0], {in[0].dtype, {parts_}}};
+    require(parts_ > 0 && parts_ <= max_cross_entropy_parts,
+            fmt::format("1 to {} parts wanted, got {}", max_cross_entropy_parts, parts_));
+    require(in[0].shape[0] % parts_ == 0, fmt::format("{} rows are not {} equal parts", in[0].shape[0], parts_));
+    Types out(2 + static_cast<std::size_t>(parts_), {in[0].dtype, {}});
+    out[1] = in[0];
+    return out;
   }
   Values expand(const Values& in) const override {
     const std::int64_t rows = in[0].shape()[0], classes = in[0].shape()[1];
@@ -106,11 +109,13 @@ class CrossEntropyOp : public Op {
     const Value log_sum = log(sum(exp(x), {1}));
     const Value of_none = largest * affine(sum(wanted, {1}), -1, 1);
     const Value right = cast(equal(argmax(in[0], 1), in[1]), in[0].type().dtype);
-    return {sum(log_sum - sum(x * wanted, {1}) + of_none) / each, (exp(x - per_row(log_sum)) - wanted) / each,
-            mean(reshape(right, {parts_, -1}), {1})};
+    Values out = {sum(log_sum - sum(x * wanted, {1}) + of_none) / each, (exp(x - per_row(log_sum)) - wanted) / each};
+    for (const Value& part : split(right, parts_)) out.push_back(mean(part));
+    return out;
   }
   Values grad(const Values& in, const Values& out, const Values& dout) const override {
-    if (!dout[0] || dout[1] || dout[2]) return Op::grad(in, out, dout);
+    for (std::size_t i = 0; i < dout.size(); ++i)
+      if (static_cast<bool>(dout[i]) != (i == 0)) return Op::grad(in, out, dout);
     return {mul(out[1], broadcast(dout[0], out[1].shape())), Value()};
   }
   Kernel prepare(Device&, const Types& in) const override {
@@ -125,7 +130,7 @@ class CrossEntropyOp : public Op {
       a.labels = call.template input<std::int32_t>(1);
       a.loss = call.template output<float>(0);
       a.dlogits = call.template output<float>(1);
-      a.accuracy = call.template output<float>(2);
+      for (int part = 0; part < args.parts; ++part) a.accuracy[part] = call.template output<float>(2 + part);
       cross_entropy(stream, a);
     });
   }
@@ -153,7 +158,7 @@ Value scatter_add_rows(Value dy, Value labels, std::int64_t classes) {
 
 CrossEntropy cross_entropy(Value logits, Value labels, int parts) {
   const Values out = logits.graph().add(CrossEntropyOp(parts), {logits, labels});
-  return {out[0], out[2]};
+  return {out[0], Values(out.begin() + 2, out.end())};
 }
 
 }  // namespace ganforge
