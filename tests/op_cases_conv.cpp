@@ -61,7 +61,7 @@ std::vector<OpCase> conv_op_cases() {
                     {.bad = {{c.x(), f32(c.n, c.p(), c.q() + 1, c.k)}, {c.x(), f32(c.n + 1, c.p(), c.q(), c.k)}}}});
     rows.push_back({"conv2d_weight_grad " + name, {c.x(), c.y()}, [c](const Values& in) { const auto [w, b] = conv2d_weight_grad(in[0], in[1], c.r, c.s, c.o); return Values{w, b}; },
                     {.kernel = true, .either = weights, .bad = {{c.x(), f32(c.n, c.p(), c.q() + 1, c.k)}}}});
-    rows.push_back({"conv2d leaky_relu " + name, with({c.x(), c.filter()}, f32(c.k)), forward(leaky), {.kernel = true, .either = weights, .bad = {with({c.x(), c.filter()}, f32(c.k + 1))}}});
+    rows.push_back({"conv2d leaky_relu " + name, with({c.x(), c.filter()}, f32(c.k)), forward(leaky), {.kernel = true, .either = weights, .bad = {with({c.x(), c.filter()}, f32(c.k + 1))}, .kinks = 32}});
     rows.push_back({"conv2d_input tanh " + name, with({c.y(), c.filter()}, f32(c.c)), input(tanh_act), {.kernel = true, .bad = {with({c.y(), c.filter()}, f32(1, c.c))}}});
     rows.push_back({"conv2d_input behind leaky_relu " + name, with({c.y(), c.filter()}, c.x()), behind(leaky), {.kernel = true}});
   }

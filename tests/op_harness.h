@@ -49,6 +49,9 @@ struct Options {
   std::vector<Inputs> bad = {};
   /// Error of float32 that is always allowed, in 2⁻²⁴ of the largest value of an output.
   double ulps = 16;
+  /// In a lower precision of products, gradients may be off by so many times more: where the argument of a function with
+  /// a kink is near it another slope may be taken, and sums may cancel.
+  double kinks = 1;
 };
 
 /// Options of most rows.

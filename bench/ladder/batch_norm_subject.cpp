@@ -21,7 +21,7 @@ std::vector<float> channels_first(const std::vector<float>& from, int n, int pix
 std::unique_ptr<Subject> batch_norm_subject(Device& device, Device& cpu, int n, int pixels, int channels) {
   auto subject = std::make_unique<Subject>();
   const auto each = static_cast<std::size_t>(channels);
-  const std::vector<float> x = random_floats(static_cast<std::size_t>(n * pixels) * each, 1),
+  const std::vector<float> x = random_floats(static_cast<std::size_t>(n * pixels) * each, 1, -0.5f, 1.5f),
                            gamma = random_floats(each, 2), beta = random_floats(each, 3), mean(each), var(each, 1);
   BatchNormArgs args{};
   args.rows = std::int64_t(n) * pixels;
