@@ -1,3 +1,4 @@
+#include "kernels/adam.h"
 #include "kernels/prologue.h"
 #include "src/gan/heads.h"
 #include "src/gan/penalties.h"
@@ -10,12 +11,19 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace ganforge {
 namespace {
 
 /// On CUDA the ring is looked at so often: well before its rows are written again.
 constexpr std::int64_t ring_interval = ring_rows / 4;
+
+/// The name of the parameter that an UpdateCheck points to.
+const std::string& bad_parameter(const Network& network, std::int64_t elements, float check) {
+  const std::int64_t line = elements / bad_line - static_cast<std::int64_t>(check);
+  return network.parameter_at(line * bad_line).name;
+}
 
 Shape batched(std::int64_t n, const Shape& sample) {
   std::vector<std::int64_t> extents = {n};
@@ -50,6 +58,11 @@ Shape generator_input(const TrainerOptions& o, std::int64_t n) {
   const Shape shape = batched(n, o.latent.shape);
   return o.codes.size() > 0 ? shape.with(1, shape[1] + o.codes.size()) : shape;
 }
+
+DivergedError::DivergedError(std::int64_t bad_step, const std::string& what_is_bad)
+    : Error(fmt::format("training diverged at step {}: the {} is not finite", bad_step, what_is_bad)),
+      step(bad_step),
+      tensor(what_is_bad) {}
 
 Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
     : device_(device),
@@ -147,6 +160,7 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   Value real, fake, penalty, label;
   DiscriminatorLoss d;
   HeadLosses d_heads;
+  UpdateCheck d_check;
   for (std::size_t k = 0; k < static_cast<std::size_t>(o.d_steps); ++k) {
     real = reals[k];
     label = labels[k];
@@ -160,8 +174,8 @@ void Trainer::build_step(Graph& graph, bool lazy) {
     Value loss = d.loss;
     for (const Value& term : {penalty, d_heads.weighted})
       if (term) loss = loss + term;
-    adam(context, *discriminator_, grad(loss, discriminator_->parameters(context)), o.discriminator_adam,
-         drawn.schedules[0]);
+    d_check = adam(context, *discriminator_, grad(loss, discriminator_->parameters(context)), o.discriminator_adam,
+                   drawn.schedules[0]);
     if (o.weight_clip > 0) {
       Variable& weights = discriminator_->weights();
       const double limit = static_cast<double>(o.weight_clip);
@@ -176,11 +190,19 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   const Value on_fake = (*discriminator_)(asked(label).collect(emitted), fake);
   const Value g_loss = generator_loss(on_fake, o.objective, on_real);
   const HeadLosses g_heads = head_losses(o, emitted, label, latents.back(), false);
-  adam(context, *generator_,
-       grad(g_heads.weighted ? g_loss + g_heads.weighted : g_loss, generator_->parameters(context)), o.generator_adam,
-       drawn.schedules[1]);
-  std::vector<std::pair<std::string, Value>> report = {
-      {"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}};
+  const UpdateCheck g_check =
+      adam(context, *generator_,
+           grad(g_heads.weighted ? g_loss + g_heads.weighted : g_loss, generator_->parameters(context)), o.generator_adam,
+           drawn.schedules[1]);
+  std::vector<std::pair<std::string, Value>> report = {{"d_loss", d.loss},
+                                                       {"g_loss", g_loss},
+                                                       {"d_real", d.d_real},
+                                                       {"d_fake", d.d_fake},
+                                                       {"d_accuracy", d.accuracy},
+                                                       {"d_weights", d_check.weights},
+                                                       {"d_gradients", d_check.gradients},
+                                                       {"g_weights", g_check.weights},
+                                                       {"g_gradients", g_check.gradients}};
   if (!o.penalties.empty())
     report.emplace_back("penalty", penalty ? penalty : constant(graph, 0, {DType::float32, {}}));
   report.insert(report.end(), d_heads.report.begin(), d_heads.report.end());
@@ -212,56 +234,96 @@ void Trainer::compile_programs() {
 }
 
 /// A lazy penalty counts in steps 0, interval, 2·interval, … since initialisation.
-Program& Trainer::step_program() {
-  return programs_[lazy_interval_ > 0 && step_ % lazy_interval_ == 0 ? 2 : 0];
+bool Trainer::lazy_step() const {
+  return lazy_interval_ > 0 && step_ % lazy_interval_ == 0;
 }
 
 void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& callback, std::int64_t every,
                   const std::function<bool()>& stop) {
   const bool wanted = callback && every > 0;
-  std::vector<float> statistics(wanted ? statistics_slots * statistics_stride : 0);
+  const std::function<void(const Stats&)> receive = wanted ? callback : [](const Stats&) {};
+  if (!wanted) every = std::numeric_limits<std::int64_t>::max();
+  float statistics[statistics_slots * statistics_stride];
   bool ring_pending = false;
   reported_ = step_;
   for (std::int64_t i = 0; i < steps && !(stop && stop()); ++i) {
-    step_program().run();
+    programs_[lazy_step() ? 2 : 0].run();
     ++step_;
-    if (!wanted) continue;
     if (!device_.is_cuda()) {
-      if (step_ % every != 0) continue;
-      store_.download(*store_.find(statistics_variable), statistics.data());
-      emit(statistics.data(), step_, callback);
+      store_.download(*store_.find(statistics_variable), statistics);
+      emit(statistics, step_, receive, every);
     } else if (step_ % ring_interval == 0) {
       // What was copied an interval ago is here by now; the step goes on meanwhile.
-      if (ring_pending) emit_ring(callback, every);
+      if (ring_pending) emit_ring(receive, every);
       ring_.start(store_.find(ring_variable)->data());
       ring_tick_.start(store_.find(ring_tick_variable)->data());
       ring_pending = true;
     }
   }
   device_.synchronize();
-  if (!wanted || !device_.is_cuda()) return;
-  if (ring_pending) emit_ring(callback, every);
+  if (!device_.is_cuda()) return;
+  if (ring_pending) emit_ring(receive, every);
   ring_.start(store_.find(ring_variable)->data());
   ring_tick_.start(store_.find(ring_tick_variable)->data());
-  emit_ring(callback, every);
+  emit_ring(receive, every);
   // The last step's report is filed by the step that follows it.
-  if (step_ % every == 0 && reported_ < step_) {
-    store_.download(*store_.find(statistics_variable), statistics.data());
-    emit(statistics.data(), step_, callback);
+  if (reported_ < step_) {
+    store_.download(*store_.find(statistics_variable), statistics);
+    emit(statistics, step_, receive, every);
     reported_ = step_;
   }
 }
 
-void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const {
+void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback,
+                   std::int64_t every) const {
   const auto find = [&](const char* name) -> std::optional<float> {
     const auto found = std::ranges::find(reported_names_, name);
     if (found == reported_names_.end()) return std::nullopt;
     return row[(found - reported_names_.begin()) * static_cast<std::ptrdiff_t>(statistics_stride)];
   };
   const auto at = [&](const char* name) { return find(name).value_or(0.0f); };
-  callback({step, step * samples_per_step(options_), at("d_loss"), at("g_loss"), at("d_real"), at("d_fake"),
-            at("d_accuracy"), at("penalty"), find("class_loss"), find("class_accuracy"), find("class_agreement"),
-            find("code_loss")});
+  if (step % every == 0)
+    callback({step, step * samples_per_step(options_), at("d_loss"), at("g_loss"), at("d_real"), at("d_fake"),
+              at("d_accuracy"), at("penalty"), find("class_loss"), find("class_accuracy"), find("class_agreement"),
+              find("code_loss")});
+
+  // In the order in which a step comes to them.
+  const std::int64_t d_size = discriminator_->weights().type.shape[0], g_size = generator_->weights().type.shape[0];
+  const auto fail = [&](const std::string& what) {
+    device_.synchronize();
+    throw DivergedError(step, what);
+  };
+  if (at("d_weights") > 0) fail("weight " + bad_parameter(*discriminator_, d_size, at("d_weights")));
+  if (at("g_weights") > 0) fail("weight " + bad_parameter(*generator_, g_size, at("g_weights")));
+  if (!std::isfinite(at("d_loss"))) fail("d_loss");
+  for (const char* loss : {"penalty", "class_loss", "code_loss"})
+    if (!std::isfinite(at(loss))) fail(loss);
+  if (at("d_gradients") > 0) fail("gradient of " + bad_parameter(*discriminator_, d_size, at("d_gradients")));
+  if (!std::isfinite(at("g_loss"))) fail("g_loss");
+  if (at("g_gradients") > 0) fail("gradient of " + bad_parameter(*generator_, g_size, at("g_gradients")));
+}
+
+std::optional<BadValue> Trainer::find_bad_value() {
+  Graph step;
+  build_step(step, lazy_step());
+  std::optional<BadValue> found = compile(device_, step, {.capture = false, .unplanned = true}).find_bad_value();
+  ++step_;
+  if (!found) return found;
+  // A flat buffer has the parameter's name.
+  for (Network* network : {generator_.get(), discriminator_.get()}) {
+    const bool computed = found->variable.empty();
+    const std::string owner = computed ? found->scope + "/" : found->variable;
+    if (!owner.starts_with(network->name() + "/") || found->type != network->weights().type) continue;
+    const Network::Parameter& parameter = network->parameter_at(found->element);
+    const std::string buffer = owner.substr(network->name().size() + 1);
+    if (computed)
+      found->scope = parameter.name;
+    else
+      found->variable = buffer == "weights" ? parameter.name : fmt::format("{} ({})", parameter.name, buffer);
+    found->element -= parameter.offset;
+    found->type.shape = parameter.shape;
+  }
+  return found;
 }
 
 void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every) {
@@ -272,11 +334,10 @@ void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::
     const std::int64_t row = (tick - 1) % ring_rows;
     if (ticks[row] != tick) break;  // not filed yet when the copy was made
     reported_ = tick;
-    if (tick % every != 0) continue;
     float spread[statistics_slots * statistics_stride] = {};
     for (int slot = 0; slot < statistics_slots; ++slot)
       spread[slot * statistics_stride] = rows[row * statistics_slots + slot];
-    emit(spread, tick, callback);
+    emit(spread, tick, callback, every);
   }
 }
 
