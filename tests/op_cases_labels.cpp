@@ -1,6 +1,8 @@
 // Rows of the table: what labels choose.
 #include "tests/op_harness.h"
 
+#include <ganforge/labels.h>
+
 // clang-format off
 namespace ganforge::op_test {
 

@@ -3,6 +3,7 @@
 #include "src/gan/penalties.h"
 
 #include <ganforge/error.h>
+#include <ganforge/labels.h>
 
 #include <fmt/format.h>
 

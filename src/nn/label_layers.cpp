@@ -1,5 +1,6 @@
 // Layers that read the class of each sample, and heads beside the discriminator's own.
 #include <ganforge/error.h>
+#include <ganforge/labels.h>
 #include <ganforge/layers.h>
 
 #include <fmt/format.h>

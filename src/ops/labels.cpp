@@ -4,6 +4,8 @@
 #include "kernels/label_rows.h"
 #include "src/ops/support.h"
 
+#include <ganforge/labels.h>
+
 namespace ganforge {
 namespace {
 
