@@ -12,7 +12,7 @@ std::vector<OpCase> label_op_cases() {
   const auto hot = [](std::int64_t classes) { return [classes](const Values& in) { return Values{one_hot(in[0], classes)}; }; };
   const auto gather = [](const Values& in) { return Values{gather_rows(in[0], in[1])}; };
   const auto scatter = [](std::int64_t classes) { return [classes](const Values& in) { return Values{scatter_add_rows(in[0], in[1], classes)}; }; };
-  const auto entropy = [](int parts) { return [parts](const Values& in) { const auto r = cross_entropy(in[0], in[1], parts); Values out = r.accuracy; out.push_back(r.loss); return out; }; };
+  const auto entropy = [](int parts) { return [parts](const Values& in) { const auto r = cross_entropy(in[0], in[1], parts); Values out = {r.loss}; out.insert(out.end(), r.accuracy.begin(), r.accuracy.end()); return out; }; };
   rows.insert(rows.end(), {
     {"one_hot", {labels(17, 5)}, hot(5), {.differentiable = false, .bad = {{f32(3)}, {i32({3, 1}, 0, 1)}}}},
     {"one_hot of labels that are none", {i32({9}, -2, 5)}, hot(3), {.differentiable = false}},
