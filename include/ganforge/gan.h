@@ -66,7 +66,7 @@ struct TrainerOptions {
   /// SNGAN, R3GAN). Else it reuses those of the discriminator's last update (DCGAN, and cheaper).
   bool fresh_latents = false;
   std::vector<Penalty> penalties;  ///< at most one of each kind; intervals other than 1 must agree
-  float classification_weight = 1;  ///< of the cross-entropy of a class_head, in both losses
+  float classification_weight = 1;  ///< of a class_head: D on real samples, G on its own
   CodeOptions codes;
   float weight_clip = 0;           ///< the discriminator's weights stay within ± this (the first WGAN); 0: anywhere
   AdamOptions generator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
@@ -94,8 +94,8 @@ struct Stats {
   float d_real = 0, d_fake = 0;  ///< mean σ(logit) on real and generated samples; kernels/gan_loss.h
   float d_accuracy = 0;          ///< share of samples that the discriminator has on the right side
   float penalty = 0;             ///< the sum of all, weighted; not in d_loss. 0 in steps without
-  /// Of a class_head: cross-entropy on real and generated samples, added up and not weighted; share of real samples that
-  /// it has right, and of generated ones that it takes for what they were asked to be. Not in d_loss.
+  /// Of a class_head: cross-entropy on real samples, not weighted; share of real samples that it has right, and of
+  /// generated ones that it takes for what they were asked to be. Not in d_loss.
   std::optional<float> class_loss, class_accuracy, class_agreement;
   std::optional<float> code_loss;  ///< of a code_head, weighted; not in d_loss
 };

@@ -40,13 +40,14 @@ HeadLosses head_losses(const TrainerOptions& o, const std::map<std::string, Valu
     losses.weighted = losses.weighted ? losses.weighted + weighted : weighted;
   };
   if (const auto found = emitted.find("class_logits"); found != emitted.end()) {
-    const CrossEntropy entropy = cross_entropy(found->second, both ? labels_of_both(labels) : labels, both ? 2 : 1);
+    // Were the discriminator taught the classes of generated samples too, the generator could tell it them by any mark.
+    const Values halves = both ? split(found->second, 2) : Values{found->second};
+    const CrossEntropy entropy = cross_entropy(halves[0], labels);
     add(entropy.loss, o.classification_weight);
-    if (both) {
+    if (both)
       losses.report = {{"class_loss", entropy.loss},
                        {"class_accuracy", entropy.accuracy[0]},
-                       {"class_agreement", entropy.accuracy[1]}};
-    }
+                       {"class_agreement", cross_entropy(halves[1], labels).accuracy[0]}};
   }
   if (const auto found = emitted.find("codes"); found != emitted.end()) {
     const Value on_fake = both ? split(found->second, 2)[1] : found->second;

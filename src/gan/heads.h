@@ -28,7 +28,8 @@ struct HeadLosses {
   std::vector<std::pair<std::string, Value>> report;
 };
 /// Of what a discriminator emitted, on generated samples of these labels and codes; `both`: on as many real ones of the
-/// same labels before them too.
+/// same labels before them too, and for the discriminator, which learns classes from real samples and codes from
+/// generated ones.
 HeadLosses head_losses(const TrainerOptions& options, const std::map<std::string, Value>& emitted, Value labels,
                        const CodedLatents& codes, bool both);
 

@@ -40,7 +40,8 @@ Config cgan_28() {
 }
 
 /// Auxiliary classifier (Odena et al., arXiv:1610.09585): the latents times an embedding of the label, and a
-/// discriminator that names the class of real and generated samples.
+/// discriminator that names classes. It learns them from real samples alone, as in Keras' example: taught those of
+/// generated samples too, as in the paper, it and the generator agree on a texture for each class instead of its shape.
 Config acgan_28() {
   Config c = variant("acgan-28", "conditional DCGAN whose discriminator classifies too (ACGAN), 28×28 images");
   c.generator = with_first(c.generator, EmbeddingMultiply{});
