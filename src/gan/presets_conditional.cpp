@@ -1,5 +1,5 @@
 // dcgan-28 with labels, and with codes that it finds by itself: so that the four compare like with like.
-#include "src/gan/preset_list.h"
+#include "src/gan/presets.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-// Presets that have files of their own.
+// Presets that have a file of their own.
 #pragma once
 
 #include <ganforge/gan.h>
@@ -8,5 +8,8 @@ namespace ganforge {
 Config cgan_28();
 Config acgan_28();
 Config infogan_28();
+Config r3gan_small();
+Config r3gan_small_32();
+Config r3gan_small_64();
 
 }  // namespace ganforge
