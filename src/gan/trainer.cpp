@@ -75,21 +75,23 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
   const std::int64_t n = options_.batch, classes = std::ssize(data_.classes());
   // Networks that take labels are found by giving them some.
   const std::int64_t placeholder = std::max<std::int64_t>(1, classes);
-  generator_ = std::make_unique<Network>(store_, "generator", options_.generator, generator_input(options_, n), placeholder);
+  generator_ =
+      std::make_unique<Network>(store_, "generator", options_.generator, generator_input(options_, n), placeholder);
   if (generator_->output_shape() != batched(n, data_.sample()))
     throw ShapeError(fmt::format("the generator makes samples {}, but those of {} are {}",
                                  Shape(generator_->output_shape().extents().subspan(1)).str(), data_.name(),
                                  data_.sample().str()));
-  discriminator_ =
-      std::make_unique<Network>(store_, "discriminator", options_.discriminator, batched(n, data_.sample()), placeholder);
+  discriminator_ = std::make_unique<Network>(store_, "discriminator", options_.discriminator,
+                                             batched(n, data_.sample()), placeholder);
   if (discriminator_->output_shape().elements() != n)
     throw ShapeError(fmt::format("the discriminator must make one number a sample, but makes {}",
                                  Shape(discriminator_->output_shape().extents().subspan(1)).str()));
   if (generator_->uses_labels() || discriminator_->uses_labels()) {
     if (!data_.has_labels())
-      throw ConfigError(fmt::format("the model is conditional, but {} has no labels; a folder with a sub-folder of images "
-                                    "for each class has, and so have fashion-mnist, mnist and cifar-10",
-                                    data_.name()));
+      throw ConfigError(
+          fmt::format("the model is conditional, but {} has no labels; a folder with a sub-folder of images "
+                      "for each class has, and so have fashion-mnist, mnist and cifar-10",
+                      data_.name()));
     classes_ = data_.classes();
   }
   check_heads();
@@ -148,8 +150,8 @@ void Trainer::build_step(Graph& graph, bool lazy) {
                                      ? drawn.schedules[next_schedule++]
                                      : constant(graph, static_cast<double>(p.weight), {DType::float32, {}})});
   const Values reals = split(drawn.real, static_cast<int>(drawn.real.shape()[0] / n));
-  const std::vector<CodedLatents> latents =
-      with_codes(drawn.latents[0], std::span(drawn.latents).subspan(first_code), o.codes, static_cast<int>(generated / n));
+  const std::vector<CodedLatents> latents = with_codes(drawn.latents[0], std::span(drawn.latents).subspan(first_code),
+                                                       o.codes, static_cast<int>(generated / n));
   const Values labels = drawn.labels ? split(drawn.labels, static_cast<int>(reals.size())) : Values(reals.size());
   const std::int64_t classes = std::ssize(classes_);
   const auto asked = [&](const Value& of) { return of ? context.labels(of, classes) : context; };
@@ -192,8 +194,8 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   const HeadLosses g_heads = head_losses(o, emitted, label, latents.back(), false);
   const UpdateCheck g_check =
       adam(context, *generator_,
-           grad(g_heads.weighted ? g_loss + g_heads.weighted : g_loss, generator_->parameters(context)), o.generator_adam,
-           drawn.schedules[1]);
+           grad(g_heads.weighted ? g_loss + g_heads.weighted : g_loss, generator_->parameters(context)),
+           o.generator_adam, drawn.schedules[1]);
   std::vector<std::pair<std::string, Value>> report = {{"d_loss", d.loss},
                                                        {"g_loss", g_loss},
                                                        {"d_real", d.d_real},
