@@ -13,7 +13,7 @@ namespace ganforge {
 namespace {
 
 using KnownLayers =
-    std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm, Dropout, AvgPool2d,
+    std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm, MinibatchStddev, Dropout, AvgPool2d,
                MaxPool2d, GlobalAvgPool, GlobalSumPool, Upsample, Downsample, PixelShuffle, LeakyReLU, ReLU, Tanh,
                Sigmoid, Flatten, Reshape, Basis, Residual, LabelConcat, EmbeddingConcat, EmbeddingMultiply,
                ConditionalBatchNorm, ProjectionHead, ClassHead, CodeHead>;
