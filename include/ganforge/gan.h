@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,7 +41,21 @@ Drawn draw(Context& context, const Dataset& data, const DrawOptions& options);
 // --- training
 // ---------------------------------------------------------------------------------------------------------
 
+/// Latent codes that a code_head of the discriminator is to find again in a generated sample: InfoGAN (Chen et al.,
+/// arXiv:1606.03657). They are inputs of the generator, behind the latents.
+struct CodeOptions {
+  std::int64_t categories = 0;  ///< one of so many, with equal chances, as a one-hot vector; 0: none
+  std::int64_t continuous = 0;  ///< so many numbers from U(−1, 1)
+  float category_weight = 1, continuous_weight = 0.1f;  ///< of cross-entropy and squared error, in both losses
+
+  std::int64_t size() const { return categories + continuous; }
+};
+
 /// What a training run is made of; every value has the default of a Keras tutorial.
+///
+/// Models with layers that read the class of each sample (layers.h) are conditional. A step draws the labels of its real
+/// samples, and asks the generator for samples of the same classes: both networks see the classes as often as they are
+/// in the data. The classes are those of the data set.
 struct TrainerOptions {
   Model generator, discriminator;
   LatentSpec latent = 100;  ///< shape without the batch, and distribution
@@ -52,6 +67,8 @@ struct TrainerOptions {
   /// SNGAN, R3GAN). Else it reuses those of the discriminator's last update (DCGAN, and cheaper).
   bool fresh_latents = false;
   std::vector<Penalty> penalties;  ///< at most one of each kind; intervals other than 1 must agree
+  float classification_weight = 1;  ///< of a class_head: D on real samples, G on its own
+  CodeOptions codes;
   float weight_clip = 0;           ///< the discriminator's weights stay within ± this (the first WGAN); 0: anywhere
   /// What every sample that the discriminator sees goes through, in both updates; `low` and `high` follow the
   /// trainer's.
@@ -78,6 +95,8 @@ struct TrainerOptions {
 
 /// Real samples that a step draws.
 std::int64_t samples_per_step(const TrainerOptions& options);
+/// Shape of what a generator gets for n samples: [n, latents, and codes behind them].
+Shape generator_input(const TrainerOptions& options, std::int64_t n);
 
 /// Throws ConfigError if a value is out of range; the message names it.
 void validate(const TrainerOptions& options);
@@ -90,6 +109,19 @@ struct Stats {
   float d_real = 0, d_fake = 0;  ///< mean σ(logit) on real and generated samples; kernels/gan_loss.h
   float d_accuracy = 0;          ///< share of samples that the discriminator has on the right side
   float penalty = 0;             ///< the sum of all, weighted; not in d_loss. 0 in steps without
+  /// Of a class_head: cross-entropy on real samples, not weighted; share of real samples that it has right, and of
+  /// generated ones that it takes for what they were asked to be. Not in d_loss.
+  std::optional<float> class_loss, class_accuracy, class_agreement;
+  std::optional<float> code_loss;  ///< of a code_head, weighted; not in d_loss
+};
+
+/// Which samples of a model are wanted; an empty list is its default.
+struct SampleOptions {
+  std::uint64_t seed = 0;
+  std::vector<std::int64_t> latents = {};     ///< a number for each sample: equal ones, equal latents. Default 0, 1, 2, …
+  std::vector<std::int32_t> labels = {};      ///< a conditional model: the class of each. Default: all classes in turn
+  std::vector<std::int32_t> categories = {};  ///< a model with codes: each sample's. Default: drawn as in training
+  std::vector<float> continuous = {};         ///< [n, codes.continuous]. Default: drawn as in training
 };
 
 /// Generated samples on the host.
@@ -97,6 +129,7 @@ struct Samples {
   Shape shape;  ///< [n, …]
   std::vector<float> values;
   float low = -1, high = 1;
+  int columns = 0;  ///< of a grid of them; 0: about square
 };
 /// A grid of images.
 void write_png(const std::filesystem::path& path, const Samples& samples);
@@ -129,9 +162,16 @@ class Trainer {
   /// more memory than run().
   std::optional<BadValue> find_bad_value();
 
-  /// n samples from latents that depend on `seed` and the sample's number alone; running statistics, and the moving
-  /// average of the weights if there is one.
-  Samples sample(std::int64_t n, std::uint64_t seed = 0);
+  /// n samples from latents that depend on `seed` and their number alone; running statistics, and the moving average of
+  /// the weights if there is one. Throws ConfigError for options that the model has no use for.
+  Samples sample(std::int64_t n, const SampleOptions& options);
+  Samples sample(std::int64_t n, std::uint64_t seed = 0) { return sample(n, SampleOptions{.seed = seed}); }
+  /// What shows a model best. Of a conditional one, a row for each class (the first 32) and in each of ten columns the
+  /// same latents. With codes, a row for each category, the first continuous code running from −1 to 1 along it, all
+  /// else equal. Of others, n samples.
+  Samples picture(std::int64_t n = 64, std::uint64_t seed = 0);
+  /// Names of the classes that samples are asked for by; empty unless the model is conditional.
+  const std::vector<std::string>& classes() const { return classes_; }
 
   /// Everything that training continues from, in one safetensors file, written atomically.
   void save(const std::filesystem::path& path, std::map<std::string, std::string> metadata = {});
@@ -148,6 +188,8 @@ class Trainer {
 
  private:
   void build_step(Graph& graph, bool lazy);
+  /// Throws ConfigError if the heads of the discriminator and what the options say of them do not fit.
+  void check_heads() const;
   void build_sampling(Graph& graph);
   void compile_programs();
   void emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback,
@@ -159,8 +201,10 @@ class Trainer {
   const Dataset& data_;
   TrainerOptions options_;
   VariableStore store_;
+  std::vector<std::string> classes_;  // of a conditional model
   std::unique_ptr<Network> generator_, discriminator_;
   std::vector<Program> programs_;  // step, sampling, and the step with lazy penalties if there are any
+  std::vector<std::string> reported_names_;  // what the step reports, in its order
   std::int64_t lazy_interval_ = 0;
   HostMirror ring_, ring_tick_;
   std::int64_t step_ = 0, reported_ = 0;
@@ -178,6 +222,8 @@ struct Config {
   std::int64_t steps = 10000;
   std::int64_t sample_every = 1000, checkpoint_every = 2000, metrics_every = 20;
   std::int64_t keep_checkpoints = 3;
+  /// Names of the classes that a conditional model was made for; empty: those of the data.
+  std::vector<std::string> classes;
   Sequential generator, discriminator;
   TrainerOptions training;                ///< but for the models
   ConvPolicy convolutions;                ///< for Device::conv_policy(), before the trainer is made

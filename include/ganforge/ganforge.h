@@ -8,6 +8,7 @@
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
 #include <ganforge/graph.h>
+#include <ganforge/labels.h>
 #include <ganforge/layers.h>
 #include <ganforge/ops.h>
 #include <ganforge/program.h>

@@ -208,4 +208,69 @@ struct Reshape {
   void visit(auto&& v) { v("shape", shape); }
 };
 
+
+// Layers that read the class of each sample, Context::labels(). Images get a vector of the class as constant planes.
+
+/// [N, …, C] → [N, …, C + classes]: 1 in the place of the class, 0 in the others.
+struct LabelConcat {
+  static constexpr auto name = "label_concat";
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&&) {}
+};
+/// [N, …, C] → [N, …, C + features]: a vector per class that is learnt. (Mirza & Osindero, arXiv:1411.1784, with
+/// PyTorch's initial values.)
+struct EmbeddingConcat {
+  static constexpr auto name = "embedding_concat";
+  std::int64_t features = 10;
+  Initializer init = Initializer::normal(0, 1);
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) { v("features", features), v("init", init); }
+};
+/// x ⊙ a vector per class that is learnt: [N, features] → [N, features].
+struct EmbeddingMultiply {
+  static constexpr auto name = "embedding_multiply";
+  Initializer init = Initializer::normal(0, 1);
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) { v("init", init); }
+};
+/// BatchNorm with a γ and a β per class (Dumoulin et al., arXiv:1610.07629; in GANs Miyato & Koyama, arXiv:1802.05637).
+struct ConditionalBatchNorm {
+  static constexpr auto name = "conditional_batch_norm";
+  float momentum = 0.99f;
+  float eps = 1e-3f;
+  Initializer init = Initializer::ones();  ///< of γ; β begins at 0
+  Value operator()(Context& context, Value x, const Activation& activation) const;
+  void visit(auto&& v) { v("momentum", momentum), v("eps", eps), v("init", init); }
+};
+/// A discriminator's last layer: x·w + b + ⟨x, e(class)⟩, [N, features] → [N, 1] (Miyato & Koyama, arXiv:1802.05637).
+struct ProjectionHead {
+  static constexpr auto name = "projection_head";
+  Initializer init = Initializer::glorot_uniform(), embedding_init = Initializer::glorot_uniform();
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) { v("init", init), v("embedding_init", embedding_init); }
+};
+
+// Heads beside the discriminator's own: x passes through, what they make of it goes to a loss of the trainer.
+
+/// Logits of the classes, Linear(classes): the auxiliary classifier (Odena et al., arXiv:1610.09585). Emits
+/// "class_logits" [N, classes].
+struct ClassHead {
+  static constexpr auto name = "class_head";
+  Initializer init = Initializer::glorot_uniform();
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) { v("init", init); }
+};
+/// What it takes the latent codes to be, Linear(features), LeakyReLU, Linear(codes): the Q of InfoGAN (Chen et al.,
+/// arXiv:1606.03657). Emits "codes" [N, codes].
+struct CodeHead {
+  static constexpr auto name = "code_head";
+  std::int64_t codes = 12, features = 128;
+  float negative_slope = 0.2f;
+  Initializer init = Initializer::glorot_uniform();
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) {
+    v("codes", codes), v("features", features), v("negative_slope", negative_slope), v("init", init);
+  }
+};
+
 }  // namespace ganforge

@@ -73,6 +73,15 @@ class Context {
   /// block.
   Context groups(int groups) const;
   int groups() const { return groups_; }
+  /// The same context with a class for every sample of the batch: int32 [N], each below `classes`.
+  Context labels(Value labels, std::int64_t classes) const;
+  /// Throws ShapeError if the batch has no labels.
+  Value labels() const;
+  std::int64_t classes() const { return classes_; }
+  /// The same context, in which what layers emit beside their result comes to `to`, which must outlive it.
+  Context collect(std::map<std::string, Value>& to) const;
+  /// A second result of the model, by name: the output of a head that ends in a loss of its own.
+  void emit(const std::string& name, Value value) const;
   /// The same context with the moving average of the weights, where a network has one.
   Context ema() const;
 
@@ -109,6 +118,9 @@ class Context {
   VariableStore* store_;
   Mode mode_;
   int groups_ = 1;
+  Value labels_;
+  std::int64_t classes_ = 0;
+  std::map<std::string, Value>* collected_ = nullptr;
   bool ema_ = false;
   Network* network_ = nullptr;
   const std::map<std::string, Value>* normalised_ = nullptr;  ///< weights with a spectral norm of 1, by name
@@ -124,8 +136,9 @@ using Model = std::function<Value(Context&, Value)>;
 /// A model and its variables: `name`/weights (all trainable weights, flat) and its running quantities.
 class Network {
  public:
-  /// Builds the model once on inputs of these shapes, to learn its parameters, and initialises them.
-  Network(VariableStore& store, const std::string& name, Model model, const Shape& input);
+  /// Builds the model once on inputs of these shapes, to learn its parameters, and initialises them. `classes`: the
+  /// batch has labels below that number; 0: it has none.
+  Network(VariableStore& store, const std::string& name, Model model, const Shape& input, std::int64_t classes = 0);
   Network(const Network&) = delete;
 
   /// The model in a graph. Weights are those last assigned there.
@@ -147,6 +160,10 @@ class Network {
   /// The parameter that has this element of the flat buffer, or is the nearest before it.
   const Parameter& parameter_at(std::int64_t element) const;
   const Shape& output_shape() const { return output_; }
+  /// The model asks for the labels of its batch.
+  bool uses_labels() const { return uses_labels_; }
+  /// Shapes of what the model emits beside its result.
+  const std::map<std::string, Shape>& emitted() const { return emitted_; }
   Variable& weights() { return *weights_; }
   /// Keeps a moving average of the weights from now on, ema ← decay·ema + (1 − decay)·w; adam() updates it.
   void enable_ema(float decay);
@@ -176,7 +193,9 @@ class Network {
   Model model_;
   Shape input_, output_;
   std::vector<Parameter> parameters_;
-  std::vector<LayerInfo> layers_;  ///< filled while `registering_`
+  std::vector<LayerInfo> layers_;  ///< filled while `registering_`, as are the next two
+  bool uses_labels_ = false;
+  std::map<std::string, Shape> emitted_;
   bool registering_ = false;
   Variable* weights_ = nullptr;
   Variable* ema_ = nullptr;

@@ -59,12 +59,20 @@ void MetricsFile::cut_back(std::int64_t step) {
 }
 
 void MetricsFile::append(const Stats& stats, double images_per_s, double seconds) {
+  std::string more;  // what only some models report
+  const auto add = [&more](const char* key, const std::optional<float>& value) {
+    if (value) more += fmt::format(R"("{}":{},)", key, json_number(*value));
+  };
+  add("class_loss", stats.class_loss);
+  add("class_accuracy", stats.class_accuracy);
+  add("class_agreement", stats.class_agreement);
+  add("code_loss", stats.code_loss);
   // A tenth of an image and a millisecond are precise enough.
   const std::string line = fmt::format(
-      R"({{"step":{},"images":{},"d_loss":{},"g_loss":{},"d_real":{},"d_fake":{},"d_accuracy":{},"penalty":{},"images_per_s":{:.1f},"seconds":{:.3f}}})"
+      R"({{"step":{},"images":{},"d_loss":{},"g_loss":{},"d_real":{},"d_fake":{},"d_accuracy":{},"penalty":{},{}"images_per_s":{:.1f},"seconds":{:.3f}}})"
       "\n",
       stats.step, stats.images, json_number(stats.d_loss), json_number(stats.g_loss), json_number(stats.d_real),
-      json_number(stats.d_fake), json_number(stats.d_accuracy), json_number(stats.penalty), images_per_s, seconds);
+      json_number(stats.d_fake), json_number(stats.d_accuracy), json_number(stats.penalty), more, images_per_s, seconds);
   for (std::size_t done = 0; done < line.size();) {
     const ssize_t written = ::write(file_, line.data() + done, line.size() - done);
     if (written < 0 && errno == EINTR) continue;

@@ -5,9 +5,8 @@ namespace ganforge {
 Shape generated_sample(const Config& config) {
   Device cpu = Device::cpu(1);
   VariableStore scratch(cpu, 0);
-  std::vector<std::int64_t> input = {config.training.batch};
-  for (std::int64_t extent : config.training.latent.shape.extents()) input.push_back(extent);
-  const Network generator(scratch, "generator", config.generator, Shape(input));
+  const Network generator(scratch, "generator", config.generator,
+                          generator_input(config.training, config.training.batch), 1);
   return Shape(generator.output_shape().extents().subspan(1));
 }
 
@@ -23,6 +22,9 @@ HostDataset synthetic_data(const Config& config, std::int64_t count) {
     pixel = static_cast<std::uint8_t>(state >> 24);
   }
   data.pixels = std::move(pixels);
+  data.classes = config.classes;
+  if (data.classes.empty()) data.classes = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+  for (std::int64_t i = 0; i < count; ++i) data.labels.push_back(static_cast<std::int32_t>(i % std::ssize(data.classes)));
   return data;
 }
 

@@ -141,6 +141,13 @@ std::unique_ptr<Trainer> make_trainer(Device& device, const Dataset& data, const
   }
 }
 
+/// What the labels mean must not change.
+void check_classes(const Config& config, const std::vector<std::string>& classes, const std::string& source) {
+  if (config.classes.empty() || classes.empty() || config.classes == classes) return;
+  throw ConfigError(fmt::format("{}: made for the classes {}, but those of {} are {}; remove 'classes' to begin anew",
+                                source, fmt::join(config.classes, ", "), config.data, fmt::join(classes, ", ")));
+}
+
 std::string run_name(const TrainArguments& a, const Config& config, const Dataset& data) {
   const std::string model = config.preset.empty() ? fs::path(*a.config).stem().string() : config.preset;
   return fmt::format("{}-{}", model, data.name());
@@ -168,6 +175,8 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
   if (a.epochs) config.steps = (*a.epochs * data.count() + images_per_step - 1) / images_per_step;
   std::unique_ptr<Trainer> trainer = make_trainer(device, data, config, source);
   config.convolutions.chosen = device.conv_policy().chosen;
+  check_classes(config, trainer->classes(), source);
+  config.classes = trainer->classes();
   if (a.dry_run) {
     print_notices(notices);
     fmt::print("{}", describe_step(device, *trainer, data));

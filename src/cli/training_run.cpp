@@ -172,11 +172,10 @@ void TrainingRun::warn(std::int64_t step, const std::optional<CollapseWatch::Eve
 }
 
 void TrainingRun::write_sample() {
-  // The latents of seed 0, those that `ganforge sample` begins with.
+  // Of seed 0: what `ganforge sample` shows.
   const std::int64_t count = data_.sample() == Shape{2} ? scatter_samples : grid_samples;
-  const Samples samples = trainer_.sample(count);
-  write_picture(folder_.sample(trainer_.step()), samples, config_.data);
-  warn(trainer_.step(), collapse_.look(trainer_.step(), samples));
+  write_picture(folder_.sample(trainer_.step()), trainer_.picture(count), config_.data);
+  warn(trainer_.step(), collapse_.look(trainer_.step(), trainer_.sample(count)));
   metrics_->write_losses(folder_.losses(), folder_.path().filename().string());
 }
 

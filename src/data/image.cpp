@@ -1,3 +1,5 @@
+#include "src/data/pixel.h"
+
 #include <ganforge/data.h>
 #include <ganforge/error.h>
 
@@ -13,11 +15,6 @@ namespace {
 constexpr std::int64_t border = 2;
 constexpr std::int64_t wanted_side = 500;
 constexpr std::uint8_t border_grey = 96;
-
-std::uint8_t to_byte(float x, double low, double factor) {
-  if (std::isnan(x)) return 0;
-  return static_cast<std::uint8_t>(std::lround(std::clamp((x - low) * factor, 0.0, 255.0)));
-}
 
 /// Pixels along `tiles` tiles of `extent` pixels with a border around each.
 std::int64_t side(std::int64_t tiles, std::int64_t extent) {

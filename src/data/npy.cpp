@@ -31,7 +31,7 @@ const char* descr(DType type) {
 
 }  // namespace
 
-void write_npy(const std::filesystem::path& path, const Type& type, const void* values) {
+std::string npy_header(const Type& type) {
   std::string shape;
   for (std::int64_t extent : type.shape.extents()) shape += fmt::format("{}, ", extent);  // a tuple may end in a comma
   std::string dict =
@@ -41,11 +41,13 @@ void write_npy(const std::filesystem::path& path, const Type& type, const void* 
   dict.append(63 - (opening + dict.size()) % 64, ' ');
   dict += '\n';
 
-  AtomicFile file(path);
-  file.write(std::string_view("\x93NUMPY\x01\x00", 8));
   const char length[2] = {static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)};
-  file.write(length, sizeof length);
-  file.write(dict);
+  return std::string("\x93NUMPY\x01\x00", 8) + std::string(length, sizeof length) + dict;
+}
+
+void write_npy(const std::filesystem::path& path, const Type& type, const void* values) {
+  AtomicFile file(path);
+  file.write(npy_header(type));
   file.write(values, type.bytes());
   file.commit();
 }

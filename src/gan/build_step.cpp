@@ -1,4 +1,5 @@
 // The graph of a training step: what it draws, the discriminator's updates, the generator's.
+#include "src/gan/heads.h"
 #include "src/gan/judge.h"
 #include "src/gan/penalties.h"
 #include "src/gan/shapes.h"
@@ -40,6 +41,7 @@ class Wanted {
 
   void draw(Context& context, const Dataset& data) { drawn_ = ganforge::draw(context, data, options_); }
   Value real() const { return drawn_.real; }
+  Value labels() const { return drawn_.labels; }
   Value latent_of(std::size_t i) const { return i == none ? Value() : drawn_.latents[i]; }
   Value schedule_of(std::size_t i) const { return i == none ? Value() : drawn_.schedules[i]; }
 
@@ -91,10 +93,14 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   options.rows = samples_per_step(o);
   options.low = o.low;
   options.high = o.high;
+  options.labels = !classes_.empty();
   Wanted wanted(options);
   LatentSpec latent = o.latent;
-  latent.shape = batched(o.fresh_latents ? rows + last : rows, latent.shape);
+  const std::int64_t generated = o.fresh_latents ? rows + last : rows;
+  latent.shape = batched(generated, latent.shape);
   const std::size_t z = wanted.latent(latent);
+  std::vector<std::size_t> code_numbers;
+  for (const LatentSpec& spec : code_latents(o.codes, generated)) code_numbers.push_back(wanted.latent(spec));
   const std::size_t d_lr = wanted.schedule(o.discriminator_adam.lr, o.discriminator_lr_decay);
   const std::size_t g_lr = wanted.schedule(o.generator_adam.lr, o.generator_lr_decay);
   const std::size_t d_beta2 = wanted.moving(o.discriminator_adam.beta2, o.discriminator_beta2_decay);
@@ -143,7 +149,13 @@ void Trainer::build_step(Graph& graph, bool lazy) {
 
   const int batches = o.d_steps * o.accumulate;  // of the discriminator
   const Values reals = split(wanted.real(), static_cast<int>(wanted.real().shape()[0] / n));
-  const Values latents = split(wanted.latent_of(z), static_cast<int>(latent.shape[0] / n));
+  Values codes;
+  for (const std::size_t number : code_numbers) codes.push_back(wanted.latent_of(number));
+  const std::vector<CodedLatents> latents =
+      with_codes(wanted.latent_of(z), codes, o.codes, static_cast<int>(generated / n));
+  const Values labels = wanted.labels() ? split(wanted.labels(), static_cast<int>(reals.size())) : Values(reals.size());
+  const std::int64_t classes = std::ssize(classes_);
+  const auto asked = [&](const Value& of) { return of ? context.labels(of, classes) : context; };
   const auto part = [&](std::size_t number, std::size_t k) {
     return number == Wanted::none ? Value() : split(wanted.latent_of(number), batches)[k];
   };
@@ -151,6 +163,7 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   Values real, fake;  // the last update's
   Value penalty;
   DiscriminatorLoss d;
+  HeadLosses d_heads;
   UpdateCheck d_check;
   for (int step = 0; step < o.d_steps; ++step) {
     Update update(context, *discriminator_, o, o.discriminator_max_norm);
@@ -158,13 +171,18 @@ void Trainer::build_step(Graph& graph, bool lazy) {
     for (int micro = 0; micro < o.accumulate; ++micro) {
       const auto k = static_cast<std::size_t>(step * o.accumulate + micro);
       real.push_back(reals[k]);
-      fake.push_back((*generator_)(context, latents[k]));
+      fake.push_back((*generator_)(asked(labels[k]), latents[k].z));
       const DiscriminatorPass pass = discriminate(
-          context, judge, {real.back(), fake.back(), part(share, k), part(dragan_share, k), part(dragan_noise, k)},
+          context, judge,
+          {real.back(), fake.back(), part(share, k), part(dragan_share, k), part(dragan_noise, k), labels[k], classes},
           penalties);
       d = discriminator_loss(pass.logits, o.objective, o.real_target);
       penalty = pass.penalty;
-      update.add(penalty ? d.loss + penalty : d.loss);
+      d_heads = head_losses(o, pass.emitted, labels[k], latents[k], true);
+      Value loss = d.loss;
+      for (const Value& term : {penalty, d_heads.weighted})
+        if (term) loss = loss + term;
+      update.add(loss);
     }
     d_check = update.apply(o.discriminator_adam, d_rates);
     if (o.weight_clip > 0) {
@@ -177,13 +195,17 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   Update update(context, *generator_, o, o.generator_max_norm);
   Value g_loss;
   for (int micro = 0; micro < o.accumulate; ++micro) {
-    const auto k = static_cast<std::size_t>(micro);
-    const Value made =
-        o.fresh_latents ? (*generator_)(context, latents[static_cast<std::size_t>(batches) + k]) : fake[k];
-    const Value shown = fresh_reals ? reals[static_cast<std::size_t>(batches) + k] : real[k];
-    const Value on_real = is_relativistic(o.objective) ? judge(context, shown) : Value();
-    g_loss = generator_loss(judge(context, made), o.objective, on_real);
-    update.add(g_loss);
+    // What the last update of the discriminator was made from, or batches of its own behind those.
+    const auto own = static_cast<std::size_t>(batches + micro), k = static_cast<std::size_t>(micro);
+    const auto reused = static_cast<std::size_t>((o.d_steps - 1) * o.accumulate + micro);
+    const std::size_t z_of = o.fresh_latents ? own : reused, real_of = fresh_reals ? own : reused;
+    const Context here = asked(labels[real_of]);
+    const Value made = o.fresh_latents ? (*generator_)(here, latents[z_of].z) : fake[k];
+    const Value on_real = is_relativistic(o.objective) ? judge(here, reals[real_of]) : Value();
+    std::map<std::string, Value> emitted;
+    g_loss = generator_loss(judge(here.collect(emitted), made), o.objective, on_real);
+    const HeadLosses heads = head_losses(o, emitted, labels[real_of], latents[z_of], false);
+    update.add(heads.weighted ? g_loss + heads.weighted : g_loss);
   }
   const UpdateCheck g_check = update.apply(o.generator_adam, g_rates);
   std::vector<std::pair<std::string, Value>> report = {{"d_loss", d.loss},
@@ -196,7 +218,10 @@ void Trainer::build_step(Graph& graph, bool lazy) {
                                                        {"g_weights", g_check.weights},
                                                        {"g_gradients", g_check.gradients}};
   if (!o.penalties.empty()) report.emplace_back("penalty", penalty ? penalty : scalar(graph, 0));
+  report.insert(report.end(), d_heads.report.begin(), d_heads.report.end());
   context.report(report);
+  reported_names_.clear();
+  for (const auto& [name, value] : report) reported_names_.push_back(name);
 }
 
 }  // namespace ganforge

@@ -19,6 +19,7 @@ void Trainer::save(const std::filesystem::path& path, std::map<std::string, std:
   }
   metadata["ganforge.version"] = GANFORGE_VERSION;
   metadata["step"] = std::to_string(step_);
+  if (!classes_.empty()) metadata["classes"] = std::to_string(classes_.size());
   write_safetensors(path, tensors, metadata);
 }
 
@@ -27,6 +28,9 @@ std::map<std::string, std::string> Trainer::load(const std::filesystem::path& pa
   const auto other_model = [&](const std::string& what) {
     return FormatError(fmt::format("{}: a checkpoint of another model: {}", path.string(), what));
   };
+  if (const auto found = file.metadata.find("classes"); found != file.metadata.end() && !classes_.empty())
+    if (const std::string own = std::to_string(classes_.size()); found->second != own)
+      throw other_model(fmt::format("it was trained on {} classes, this model's data have {}", found->second, own));
   std::size_t wanted = 0;
   for (const Variable& variable : store_.variables()) {
     if (!variable.saved) continue;

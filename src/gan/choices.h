@@ -47,4 +47,7 @@ inline std::string toml_number(float value) {
   return text;
 }
 
+/// In quotes, with escapes.
+std::string toml_text(const std::string& text);
+
 }  // namespace ganforge

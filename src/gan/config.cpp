@@ -1,5 +1,6 @@
 // Configurations as TOML.
 #include "src/gan/choices.h"
+#include "src/gan/condition_toml.h"
 #include "src/gan/penalty_toml.h"
 #include "src/gan/regulariser_toml.h"
 
@@ -146,12 +147,6 @@ void read_layers(TableReader& parent, const char* key, const std::string& source
   model = Sequential(std::move(layers));
 }
 
-std::string toml_text(const std::string& text) {
-  std::ostringstream out;
-  out << toml::value<std::string>(text);
-  return out.str();
-}
-
 std::string toml_attribute(const Attribute& attribute, std::size_t depth = 0) {
   struct Writer {
     std::size_t depth;
@@ -196,6 +191,12 @@ std::string toml_adam(const char* key, const AdamOptions& adam, const Decay& lr_
 }
 
 }  // namespace
+
+std::string toml_text(const std::string& text) {
+  std::ostringstream out;
+  out << toml::value<std::string>(text);
+  return out.str();
+}
 
 Objective objective_named(const std::string& name) {
   return value_of(name, "objective", objectives);
@@ -273,6 +274,7 @@ void validate(const TrainerOptions& t) {
         "absent where ema_decay is given", "both");
   validate_regularisers(t);
   validate(t.penalties);
+  validate_conditions(t);
 }
 
 void validate(const Config& c) {
@@ -301,12 +303,14 @@ std::string to_toml(const Config& c) {
   text +=
       fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\nprecision = \"{}\"\n", toml_number(t.ema_decay),
                   toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode), name_of(c.precision));
+  text += toml_classes(c);
   text += toml_decay("ema_half_life_decay", t.ema_half_life_decay) + toml_regularisers(t);
   if (t.penalties.empty()) text += "penalty = []\n";  // not those of the preset
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");
   if (t.latent.uniform)
     text += fmt::format("low = {}\nhigh = {}\n", toml_number(t.latent.low), toml_number(t.latent.high));
+  text += toml_codes(t.codes);
   text += toml_adam("generator_adam", t.generator_adam, t.generator_lr_decay, t.generator_beta2_decay,
                     t.generator_max_norm) +
           toml_adam("discriminator_adam", t.discriminator_adam, t.discriminator_lr_decay, t.discriminator_beta2_decay,
@@ -362,6 +366,7 @@ Config parse_config(const std::string& text, const std::string& source) {
             t.discriminator_beta2_decay, t.discriminator_max_norm);
   read_regularisers(reader, source, t);
   read_penalties(reader, source, t.penalties);
+  read_conditions(reader, source, c);
   read_choice(reader, "conv", conv_modes, c.convolutions.mode);
   read_choice(reader, "precision", precisions, c.precision);
   read_tuned(reader, source, c.convolutions);

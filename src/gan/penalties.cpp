@@ -34,6 +34,11 @@ Value standard_deviation(Value x) {
 
 }  // namespace
 
+Value labels_of_both(Value labels) {
+  const std::int64_t n = labels.shape()[0];
+  return reshape(broadcast(labels, {2, n}), {2 * n});
+}
+
 DiscriminatorPass discriminate(Context& context, Judge& discriminator, const DiscriminatorBatch& batch,
                                std::span<const ActivePenalty> penalties) {
   const auto weight_of = [&](Penalty::Kind kind) {
@@ -45,34 +50,40 @@ DiscriminatorPass discriminate(Context& context, Judge& discriminator, const Dis
     const Value weighted = weight * penalty;
     pass.penalty = pass.penalty ? pass.penalty + weighted : weighted;
   };
+  // A block of the batch has the labels of the real samples.
+  const Context one = batch.labels ? context.labels(batch.labels, batch.classes) : context;
 
   const Value r1 = weight_of(Penalty::Kind::r1), r2 = weight_of(Penalty::Kind::r2);
   if (static_cast<bool>(r1) == static_cast<bool>(r2)) {
     const Value x = concat({batch.real, batch.fake}, 0);
-    pass.logits = discriminator(context.groups(2), x);
+    const Context both = batch.labels ? context.labels(labels_of_both(batch.labels), batch.classes) : context;
+    pass.logits = discriminator(both.groups(2).collect(pass.emitted), x);
     if (r1) {
       const Values norms = split(squared_gradient_norms(pass.logits, x), 2);
       penalise(r1, mean(norms[0]) * 0.5);
       penalise(r2, mean(norms[1]) * 0.5);
     }
   } else {
-    const Value on_real = discriminator(context, batch.real), on_fake = discriminator(context, batch.fake);
+    std::map<std::string, Value> emitted_on_fake;
+    const Value on_real = discriminator(one.collect(pass.emitted), batch.real);
+    const Value on_fake = discriminator(one.collect(emitted_on_fake), batch.fake);
     pass.logits = concat({on_real, on_fake}, 0);
+    for (auto& [name, value] : pass.emitted) value = concat({value, emitted_on_fake.at(name)}, 0);
     if (r1) penalise(r1, zero_centred_penalty(on_real, batch.real));
     if (r2) penalise(r2, zero_centred_penalty(on_fake, batch.fake));
   }
   if (const Value gp = weight_of(Penalty::Kind::gp)) {
     const Value x = interpolate(batch.real, batch.fake, batch.share);
-    penalise(gp, one_centred_penalty(discriminator(context, x), x));
+    penalise(gp, one_centred_penalty(discriminator(one, x), x));
   }
   if (const Value dragan = weight_of(Penalty::Kind::dragan)) {
     const Value noise = batch.noise * (standard_deviation(batch.real) * 0.5);
     const Value x = batch.real + batch.dragan_share * noise;
-    penalise(dragan, one_centred_penalty(discriminator(context, x), x));
+    penalise(dragan, one_centred_penalty(discriminator(one, x), x));
   }
   if (const Value consistency = weight_of(Penalty::Kind::consistency)) {
     const Value augmented = split(pass.logits, 2)[0];
-    penalise(consistency, mean(square(discriminator.plain(context, batch.real) - augmented)));
+    penalise(consistency, mean(square(discriminator.plain(one, batch.real) - augmented)));
   }
   return pass;
 }

@@ -244,11 +244,21 @@ struct Entry {
   const char* name;
   Config (*make)();
 };
-constexpr Entry entries[] = {
-    {"seed-dense", seed_dense},         {"seed-conv", seed_conv},     {"dcgan-28", dcgan_28},
-    {"wgan-gp-28", wgan_gp_28},         {"r3gan-small", r3gan_small}, {"dcgan-32", dcgan_32},
-    {"r3gan-small-32", r3gan_small_32}, {"sngan-32", sngan_32},       {"dcgan-64", dcgan_64},
-    {"r3gan-small-64", r3gan_small_64}, {"toy-2d", toy_2d},           {"stacked-quarter", stacked_quarter}};
+constexpr Entry entries[] = {{"seed-dense", seed_dense},
+                             {"seed-conv", seed_conv},
+                             {"dcgan-28", dcgan_28},
+                             {"wgan-gp-28", wgan_gp_28},
+                             {"cgan-28", cgan_28},
+                             {"acgan-28", acgan_28},
+                             {"infogan-28", infogan_28},
+                             {"r3gan-small", r3gan_small},
+                             {"dcgan-32", dcgan_32},
+                             {"r3gan-small-32", r3gan_small_32},
+                             {"sngan-32", sngan_32},
+                             {"dcgan-64", dcgan_64},
+                             {"r3gan-small-64", r3gan_small_64},
+                             {"toy-2d", toy_2d},
+                             {"stacked-quarter", stacked_quarter}};
 
 }  // namespace
 

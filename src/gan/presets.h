@@ -5,6 +5,9 @@
 
 namespace ganforge {
 
+Config cgan_28();
+Config acgan_28();
+Config infogan_28();
 Config r3gan_small();
 Config r3gan_small_32();
 Config r3gan_small_64();

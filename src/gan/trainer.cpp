@@ -17,23 +17,8 @@
 namespace ganforge {
 namespace {
 
-constexpr std::int64_t sampling_batch = 64;
 /// On CUDA the ring is looked at so often: well before its rows are written again.
 constexpr std::int64_t ring_interval = ring_rows / 4;
-
-/// Order of the quantities that a step reports.
-enum Slot {
-  slot_d_loss,
-  slot_g_loss,
-  slot_d_real,
-  slot_d_fake,
-  slot_d_accuracy,
-  slot_d_weights,  // as AdamResult::bad_w and bad_g
-  slot_d_gradients,
-  slot_g_weights,
-  slot_g_gradients,
-  slot_penalty
-};
 
 /// The name of the parameter that an UpdateCheck points to.
 const std::string& bad_parameter(const Network& network, std::int64_t elements, float check) {
@@ -60,9 +45,9 @@ std::int64_t samples_per_step(const TrainerOptions& o) {
   return o.batch * o.accumulate * (o.d_steps + (o.fresh_latents && is_relativistic(o.objective) ? 1 : 0));
 }
 
-void write_png(const std::filesystem::path& path, const Samples& samples) {
-  const Shape sample(samples.shape.extents().subspan(1));
-  write_png(path, make_grid(samples.values, sample, samples.low, samples.high));
+Shape generator_input(const TrainerOptions& o, std::int64_t n) {
+  const Shape shape = batched(n, o.latent.shape);
+  return o.codes.size() > 0 ? shape.with(1, shape[1] + o.codes.size()) : shape;
 }
 
 DivergedError::DivergedError(std::int64_t bad_step, const std::string& what_is_bad)
@@ -78,18 +63,34 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
       ring_(device, static_cast<std::size_t>(ring_rows * statistics_slots) * sizeof(float)),
       ring_tick_(device, static_cast<std::size_t>(ring_rows) * sizeof(std::int64_t)) {
   check(options_, data_);
-  const std::int64_t n = options_.batch, per_step = n * options_.accumulate;
-  generator_ = std::make_unique<Network>(store_, "generator", options_.generator, batched(n, options_.latent.shape));
+  const std::int64_t n = options_.batch, per_step = n * options_.accumulate, classes = std::ssize(data_.classes());
+  // Networks that take labels are found by giving them some.
+  const std::int64_t placeholder = std::max<std::int64_t>(1, classes);
+  generator_ =
+      std::make_unique<Network>(store_, "generator", options_.generator, generator_input(options_, n), placeholder);
   if (generator_->output_shape() != batched(n, data_.sample()))
     throw ShapeError(fmt::format("the generator makes samples {}, but those of {} are {}",
                                  Shape(generator_->output_shape().extents().subspan(1)).str(), data_.name(),
                                  data_.sample().str()));
-  discriminator_ = std::make_unique<Network>(store_, "discriminator", options_.discriminator,
-                                             batched(n / options_.pack, packed_shape(data_.sample(), options_.pack)));
+  discriminator_ =
+      std::make_unique<Network>(store_, "discriminator", options_.discriminator,
+                                batched(n / options_.pack, packed_shape(data_.sample(), options_.pack)), placeholder);
   if (discriminator_->output_shape().elements() != n / options_.pack)
     throw ShapeError(fmt::format("the discriminator must make one number a {}, but makes {}",
                                  options_.pack > 1 ? "pack of samples" : "sample",
                                  Shape(discriminator_->output_shape().extents().subspan(1)).str()));
+  if (generator_->uses_labels() || discriminator_->uses_labels()) {
+    if (!data_.has_labels())
+      throw ConfigError(
+          fmt::format("the model is conditional, but {} has no labels; a folder with a sub-folder of images "
+                      "for each class has, and so have fashion-mnist, mnist and cifar-10",
+                      data_.name()));
+    classes_ = data_.classes();
+  }
+  if (options_.pack > 1 && (discriminator_->uses_labels() || !discriminator_->emitted().empty()))
+    throw ConfigError(
+        "pack must be 1 for a discriminator that reads labels or has a code_head: a pack has many of them");
+  check_heads();
   if (options_.ema_half_life > 0)
     options_.ema_decay = std::exp2(-static_cast<float>(per_step) / options_.ema_half_life);
   if (options_.ema_decay > 0 || options_.ema_half_life_decay.kind != Schedule::Kind::constant)
@@ -100,12 +101,6 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
   for (const Penalty& penalty : options_.penalties)
     if (penalty.interval > 1) lazy_interval_ = penalty.interval;
   compile_programs();
-}
-
-void Trainer::build_sampling(Graph& graph) {
-  const Context context = Context(graph, store_, Mode::inference).ema();
-  const Value z = graph.input("z", {DType::float32, batched(sampling_batch, options_.latent.shape)});
-  graph.output("samples", (*generator_)(context, z));
 }
 
 void Trainer::compile_programs() {
@@ -173,10 +168,16 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
 
 void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback,
                    std::int64_t every) const {
-  const auto at = [&](Slot slot) { return row[slot * statistics_stride]; };
+  const auto find = [&](const char* name) -> std::optional<float> {
+    const auto found = std::ranges::find(reported_names_, name);
+    if (found == reported_names_.end()) return std::nullopt;
+    return row[(found - reported_names_.begin()) * static_cast<std::ptrdiff_t>(statistics_stride)];
+  };
+  const auto at = [&](const char* name) { return find(name).value_or(0.0f); };
   if (step % every == 0)
-    callback({step, step * samples_per_step(options_), at(slot_d_loss), at(slot_g_loss), at(slot_d_real),
-              at(slot_d_fake), at(slot_d_accuracy), options_.penalties.empty() ? 0.0f : at(slot_penalty)});
+    callback({step, step * samples_per_step(options_), at("d_loss"), at("g_loss"), at("d_real"), at("d_fake"),
+              at("d_accuracy"), at("penalty"), find("class_loss"), find("class_accuracy"), find("class_agreement"),
+              find("code_loss")});
 
   // In the order in which a step comes to them.
   const std::int64_t d_size = discriminator_->weights().type.shape[0], g_size = generator_->weights().type.shape[0];
@@ -184,13 +185,14 @@ void Trainer::emit(const float* row, std::int64_t step, const std::function<void
     device_.synchronize();
     throw DivergedError(step, what);
   };
-  if (at(slot_d_weights) > 0) fail("weight " + bad_parameter(*discriminator_, d_size, at(slot_d_weights)));
-  if (at(slot_g_weights) > 0) fail("weight " + bad_parameter(*generator_, g_size, at(slot_g_weights)));
-  if (!std::isfinite(at(slot_d_loss))) fail("d_loss");
-  if (!options_.penalties.empty() && !std::isfinite(at(slot_penalty))) fail("penalty");
-  if (at(slot_d_gradients) > 0) fail("gradient of " + bad_parameter(*discriminator_, d_size, at(slot_d_gradients)));
-  if (!std::isfinite(at(slot_g_loss))) fail("g_loss");
-  if (at(slot_g_gradients) > 0) fail("gradient of " + bad_parameter(*generator_, g_size, at(slot_g_gradients)));
+  if (at("d_weights") > 0) fail("weight " + bad_parameter(*discriminator_, d_size, at("d_weights")));
+  if (at("g_weights") > 0) fail("weight " + bad_parameter(*generator_, g_size, at("g_weights")));
+  if (!std::isfinite(at("d_loss"))) fail("d_loss");
+  for (const char* loss : {"penalty", "class_loss", "code_loss"})
+    if (!std::isfinite(at(loss))) fail(loss);
+  if (at("d_gradients") > 0) fail("gradient of " + bad_parameter(*discriminator_, d_size, at("d_gradients")));
+  if (!std::isfinite(at("g_loss"))) fail("g_loss");
+  if (at("g_gradients") > 0) fail("gradient of " + bad_parameter(*generator_, g_size, at("g_gradients")));
 }
 
 std::optional<BadValue> Trainer::find_bad_value() {
@@ -229,32 +231,6 @@ void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::
       spread[slot * statistics_stride] = rows[row * statistics_slots + slot];
     emit(spread, tick, callback, every);
   }
-}
-
-Samples Trainer::sample(std::int64_t n, std::uint64_t seed) {
-  if (n < 1) throw ConfigError(fmt::format("at least one sample is wanted, got {}", n));
-  Program& program = programs_[1];
-  const Shape per_run = program.output_type("samples").shape;
-  const auto latents = static_cast<std::size_t>(sampling_batch * options_.latent.shape.elements());
-  const auto values = static_cast<std::size_t>(per_run.elements());
-  std::vector<float> z(latents);
-  Samples samples{per_run.with(0, n), {}, options_.low, options_.high};
-  const CpuStream stream{1, detect_isa()};
-  const std::int64_t tick = 0;
-  for (std::int64_t done = 0; done < n; done += sampling_batch) {
-    const Draw draw{seed, purpose_sample, 0, done / sampling_batch * static_cast<std::int64_t>(latents)};
-    const auto count = static_cast<std::int64_t>(latents);
-    if (options_.latent.uniform)
-      uniform(stream, draw, &tick, options_.latent.low, options_.latent.high, z.data(), count);
-    else
-      normal(stream, draw, &tick, 0, 1, z.data(), count);
-    program.upload("z", z.data(), latents * sizeof(float));
-    program.run();
-    samples.values.resize(samples.values.size() + values);
-    program.download("samples", samples.values.data() + samples.values.size() - values, values * sizeof(float));
-  }
-  samples.values.resize(static_cast<std::size_t>(samples.shape.elements()));
-  return samples;
 }
 
 }  // namespace ganforge

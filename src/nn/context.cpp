@@ -52,6 +52,33 @@ Context Context::groups(int groups) const {
   return context;
 }
 
+Context Context::labels(Value labels, std::int64_t classes) const {
+  if (labels.type().dtype != DType::int32 || labels.shape().rank() != 1 || classes < 1)
+    throw ShapeError(fmt::format("labels must be int32 [N] of a class or more, got {} of {}", labels.type().str(), classes));
+  Context context = *this;
+  context.labels_ = labels;
+  context.classes_ = classes;
+  return context;
+}
+
+Value Context::labels() const {
+  if (!labels_) throw ShapeError(fmt::format("{}: takes the labels of the batch, which has none", scope_));
+  if (network_ && network_->registering_) network_->uses_labels_ = true;
+  return labels_;
+}
+
+Context Context::collect(std::map<std::string, Value>& to) const {
+  Context context = *this;
+  context.collected_ = &to;
+  return context;
+}
+
+void Context::emit(const std::string& name, Value value) const {
+  if (network_ && network_->registering_ && !network_->emitted_.emplace(name, value.shape()).second)
+    throw ShapeError(fmt::format("{}: {} has another '{}' already", scope_, network_->name_, name));
+  if (collected_) (*collected_)[name] = value;
+}
+
 Context Context::ema() const {
   Context context = *this;
   context.ema_ = true;

@@ -18,11 +18,13 @@ std::int64_t align(std::int64_t elements) {
 
 }  // namespace
 
-Network::Network(VariableStore& store, const std::string& name, Model model, const Shape& input)
+Network::Network(VariableStore& store, const std::string& name, Model model, const Shape& input, std::int64_t classes)
     : store_(&store), name_(name), model_(std::move(model)), input_(input) {
   Graph scratch;
   registering_ = true;
-  output_ = (*this)(Context(scratch, store, Mode::training), scratch.input("x", {DType::float32, input})).shape();
+  Context context(scratch, store, Mode::training);
+  if (classes > 0) context = context.labels(scratch.input("labels", {DType::int32, {input[0]}}), classes);
+  output_ = (*this)(context, scratch.input("x", {DType::float32, input})).shape();
   registering_ = false;
 
   std::int64_t size = 0;
