@@ -147,6 +147,8 @@ struct Config {
   std::int64_t steps = 10000;
   std::int64_t sample_every = 1000, checkpoint_every = 2000, metrics_every = 20;
   std::int64_t keep_checkpoints = 3;
+  std::int64_t eval_every = 0;  ///< steps between measurements (training_eval.h); 0: none
+  std::int64_t eval_samples = 2500;
   Sequential generator, discriminator;
   TrainerOptions training;                ///< but for the models
   ConvPolicy convolutions;                ///< for Device::conv_policy(), before the trainer is made

@@ -7,6 +7,7 @@
 //     losses.svg
 //     samples/step-000500.png
 //     checkpoints/step-000500.safetensors
+//     checkpoints/best.safetensors  with eval_every: the best so far
 #pragma once
 
 #include <cstdint>
@@ -35,6 +36,7 @@ class RunFolder {
   std::filesystem::path losses() const { return path_ / "losses.svg"; }
   std::filesystem::path sample(std::int64_t step) const;
   std::filesystem::path checkpoint(std::int64_t step) const;
+  std::filesystem::path best_checkpoint() const { return path_ / "checkpoints" / "best.safetensors"; }
 
   /// Makes the folders of samples and checkpoints if they are missing.
   void make_folders() const;
@@ -54,5 +56,7 @@ class RunFolder {
 /// The newest checkpoint of a run folder that is whole, or the one named. `notices` receives a line about each that is
 /// damaged. Throws FormatError if there is none.
 Checkpoint newest_checkpoint(const std::filesystem::path& run_or_checkpoint, std::vector<std::string>& notices);
+/// The one of a run folder that was measured to be the best. Throws FormatError if there is none.
+std::filesystem::path best_checkpoint(const std::filesystem::path& run);
 
 }  // namespace ganforge

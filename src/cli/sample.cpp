@@ -18,7 +18,7 @@ namespace {
 struct SampleArguments {
   std::optional<std::string> source;
   std::optional<std::int64_t> n, seed;
-  std::string out = "samples.png";
+  std::string out = "samples.png", checkpoint = "newest";
   DeviceArguments device;
 };
 
@@ -32,7 +32,7 @@ Setter set_image_path(std::string& to) {
 }
 
 int sample(const SampleArguments& a) {
-  const Trained trained(*a.source, a.device);
+  const Trained trained(*a.source, a.device, a.checkpoint == "best");
   Trainer& trainer = trained.trainer();
   const Samples samples = trainer.sample(a.n.value_or(64), static_cast<std::uint64_t>(a.seed.value_or(0)));
   if (a.out.ends_with(".png"))
@@ -62,7 +62,8 @@ Command sample_command() {
        {{"--n", "N", "number of samples (default 64)", set_whole(a->n, 1, 1'000'000)},
         {"--seed", "N", "of the latents (default 0)", set_whole(a->seed, 0, std::numeric_limits<std::int64_t>::max())},
         {"--out", "FILE", "a .png grid, or .npy: float32 [n, height, width, channels] (default samples.png)",
-         set_image_path(a->out)}}},
+         set_image_path(a->out)},
+        checkpoint_flag(a->checkpoint)}},
       device_flags(a->device)};
   command.run = [a](const std::vector<std::string>&) { return sample(*a); };
   return command;

@@ -216,4 +216,14 @@ std::optional<ImageFiles> image_files_at(const std::string& name_or_path) {
   return files;
 }
 
+bool has_test_part(const std::string& name_or_path) {
+  if (find_known(name_or_path) || find_mixture(name_or_path)) return true;
+  std::error_code error;
+  const fs::path path = name_or_path;
+  if (!fs::is_directory(path, error)) return false;
+  if (!find_file(path, file_name("images-idx3", false)).empty()) return true;
+  const fs::path cifar = cifar10_folder(path);
+  return !cifar.empty() && is_there(cifar / "test_batch.bin");
+}
+
 }  // namespace ganforge
