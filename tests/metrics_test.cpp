@@ -44,8 +44,8 @@ TEST(Frechet, DiagonalCovariances) {
 // import numpy as np
 // a = np.array([[0,0,1],[1,2,0],[3,1,1],[0,1,4],[2,2,2.]]); b = np.array([[1,0,0],[0,3,1],[2,2,5],[4,1,0.]])
 // sqrt of the product by its (not symmetric) eigenvalues:
-// d = ((a.mean(0)-b.mean(0))**2).sum() + np.trace(np.cov(a.T)+np.cov(b.T)) \
-//     - 2*np.sqrt(np.maximum(np.linalg.eigvals(np.cov(a.T)@np.cov(b.T)).real, 0)).sum()
+// d = ((a.mean(0)-b.mean(0))**2).sum() + np.trace(np.cov(a.T)+np.cov(b.T))
+// d -= 2*np.sqrt(np.maximum(np.linalg.eigvals(np.cov(a.T)@np.cov(b.T)).real, 0)).sum()
 TEST(Frechet, AgreesWithNumPy) {
   const Features a = features(3, {0, 0, 1, 1, 2, 0, 3, 1, 1, 0, 1, 4, 2, 2, 2});
   const Features b = features(3, {1, 0, 0, 0, 3, 1, 2, 2, 5, 4, 1, 0});

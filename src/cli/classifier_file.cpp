@@ -26,6 +26,13 @@ std::int64_t steps_of(const DataParts& data, const ClassifierTraining& training)
   return training.steps > 0 ? training.steps : (classifier_epochs * data.train.count + batch - 1) / batch;
 }
 
+void check_labels(const DataParts& data) {
+  if (!data.train.labels.empty()) return;
+  throw ConfigError(
+      fmt::format("{} has no labels for a classifier to learn: images in sub-folders have those of their folders",
+                  data.train.name));
+}
+
 }  // namespace
 
 fs::path cached_classifier(const DataParts& data) {
@@ -38,10 +45,7 @@ fs::path cached_classifier(const DataParts& data) {
 }
 
 Classifier train_classifier(Device& device, const DataParts& data, const ClassifierTraining& training) {
-  if (data.train.labels.empty())
-    throw ConfigError(
-        fmt::format("{} has no labels for a classifier to learn: images in sub-folders have those of their folders",
-                    data.train.name));
+  check_labels(data);
   ClassifierOptions options;
   options.seed = training.seed;
   Classifier classifier(device, data.train.sample, data.train.classes, options);
@@ -76,6 +80,7 @@ Classifier find_classifier(Device& device, const DataParts& data, const std::opt
   where = file ? fs::path(*file) : cached_classifier(data);
   std::error_code error;
   if (!file && !fs::exists(where, error)) {
+    check_labels(data);
     fmt::print(stderr, "ganforge: there is no classifier of {} yet: training one on {} images\n", data.train.name,
                data.train.count);
     std::fflush(stderr);

@@ -93,7 +93,7 @@ Command train_classifier_command() {
   command.examples =
       "  ganforge train-classifier fashion-mnist\n"
       "  ganforge train-classifier photos-64.gfd --epochs 20 --out photos.safetensors\n"
-      "  ganforge train-classifier fashion-mnist --limit 500 --extra synthetic    does it help to add these images?\n";
+      "  ganforge train-classifier fashion-mnist --limit 500 --extra more.npz    does it help to add these images?\n";
   command.positionals = {{"DATA",
                           "fashion-mnist, mnist, cifar-10, a folder of images in sub-folders, IDX, CIFAR-10 or .gfd",
                           set_text(a->data)}};
@@ -105,7 +105,7 @@ Command train_classifier_command() {
          set_whole(a->steps, 1, 1'000'000'000)},
         {"--limit", "N", "learns from N of the training images, which the seed picks (default: all)",
          set_whole(a->limit, 2, 1'000'000'000)},
-        {"--extra", "PATH", "learns from these images too: a folder with the classes as sub-folders, or .gfd",
+        {"--extra", "PATH", "learns from these images too: a folder with the classes as sub-folders, .npz or .gfd",
          set_text(a->extra)},
         {"--skip-bad", "", "leaves out images of a folder that cannot be read", set_true(a->skip_bad)},
         {"--seed", "N", "of weights, dropout and the order of the data (default 1)",

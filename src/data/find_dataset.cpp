@@ -5,6 +5,7 @@
 #include "src/data/byte_source.h"
 #include "src/data/cifar.h"
 #include "src/data/find_dataset.h"
+#include "src/data/npz_images.h"
 #include "src/data/resize.h"
 
 #include <fmt/format.h>
@@ -160,6 +161,7 @@ HostDataset from_file(const fs::path& path) {
   const std::string_view begin(bytes.data(), got);
   if (begin.starts_with("\x89GFD")) return read_packed(path);
   if (begin.starts_with("\x93NUMPY")) return read_npy_images(path);
+  if (begin.starts_with("PK\x03\x04")) return read_npz_images(path);
   if (image_format({reinterpret_cast<const std::uint8_t*>(bytes.data()), got}) != ImageFormat::none)
     throw FormatError(fmt::format("{} is one image; give the folder that holds the images", path.string()));
   if (is_cifar10_file(path)) return read_cifar10(path);

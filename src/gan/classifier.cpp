@@ -47,6 +47,13 @@ std::vector<float> scaled(const std::uint8_t* pixels, std::size_t count) {
   return values;
 }
 
+/// What classify() reads: not the optimiser's state, nor the counters of training.
+bool is_of_model(const Variable& variable) {
+  const std::string& name = variable.name;
+  const bool of_network = name.starts_with("features/") || name.starts_with("classes/");
+  return variable.saved && of_network && name.find("/adam_") == std::string::npos;
+}
+
 /// Softmax of logits [n, classes] against labels [n]: mean of −log p(label).
 Value cross_entropy_of(Value logits, Value labels) {
   const std::int64_t n = logits.shape()[0];
@@ -154,8 +161,7 @@ void Classifier::save(const std::filesystem::path& path, std::map<std::string, s
   std::vector<std::vector<std::byte>> host;
   std::vector<TensorSource> tensors;
   for (const Variable& variable : store_->variables()) {
-    const bool of_network = variable.name.starts_with("features/") || variable.name.starts_with("classes/");
-    if (!of_network || variable.name.find("/adam_") != std::string::npos) continue;  // what classify() reads
+    if (!is_of_model(variable)) continue;
     host.emplace_back(variable.type.bytes());
     store_->download(variable, host.back().data());
     tensors.push_back({variable.name, variable.type, host.back().data()});
@@ -187,6 +193,7 @@ Classifier Classifier::load(Device& device, const std::filesystem::path& path) {
   Classifier classifier(device, Shape(sample), classes);
   VariableStore& store = *classifier.store_;
   for (Variable& variable : store.variables()) {
+    if (!is_of_model(variable)) continue;
     const Safetensors::Tensor* tensor = file.find(variable.name);
     if (!tensor || tensor->type != variable.type)
       throw damaged(fmt::format("{} {}", variable.name, tensor ? "is " + tensor->type.str() : "is not there"));

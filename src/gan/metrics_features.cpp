@@ -169,12 +169,12 @@ FeatureMetrics compare(const Features& samples, const Features& reference, Devic
 
 double class_kl(std::span<const std::int32_t> samples, std::span<const std::int32_t> reference, std::int64_t classes) {
   std::vector<double> q(static_cast<std::size_t>(classes)), p(q.size());
-  for (const std::int32_t c : samples) q.at(static_cast<std::size_t>(c)) += 1 / static_cast<double>(samples.size());
-  const double one = 1 / static_cast<double>(reference.size());
-  for (const std::int32_t c : reference) p.at(static_cast<std::size_t>(c)) += one;
+  for (const std::int32_t c : samples) ++q.at(static_cast<std::size_t>(c));
+  for (const std::int32_t c : reference) ++p.at(static_cast<std::size_t>(c));
+  const auto n = static_cast<double>(samples.size()), m = static_cast<double>(reference.size());
   double kl = 0;
   for (std::size_t c = 0; c < q.size(); ++c)
-    if (q[c] > 0) kl += q[c] * std::log(q[c] / std::max(p[c], 0.5 * one));
+    if (q[c] > 0) kl += q[c] / n * std::log(q[c] / n / (std::max(p[c], 0.5) / m));
   return kl;
 }
 
