@@ -222,6 +222,7 @@ std::optional<ImageFiles> image_files_at(const std::string& name_or_path) {
 }
 
 bool has_test_part(const std::string& name_or_path) {
+  if (const auto grey = stacked_from(name_or_path)) return has_test_part(*grey);
   if (find_known(name_or_path) || find_mixture(name_or_path)) return true;
   std::error_code error;
   const fs::path path = name_or_path;

@@ -25,7 +25,7 @@ constexpr std::size_t local_bytes = 30, entry_bytes = 46, end_bytes = 22, longes
 constexpr std::int64_t most_classes = 100'000;
 
 struct Member {
-  unsigned method;
+  std::size_t method;
   std::size_t offset, stored, size;
   std::uint32_t crc;
 };
