@@ -1,4 +1,6 @@
 // The presets: canonical layers and hyper-parameters.
+#include "src/gan/presets.h"
+
 #include "src/core/nearest.h"
 
 #include <ganforge/error.h>
@@ -241,9 +243,17 @@ struct Entry {
   const char* name;
   Config (*make)();
 };
-constexpr Entry entries[] = {
-    {"seed-dense", seed_dense}, {"seed-conv", seed_conv}, {"dcgan-28", dcgan_28}, {"wgan-gp-28", wgan_gp_28},
-    {"dcgan-32", dcgan_32},     {"dcgan-64", dcgan_64},   {"toy-2d", toy_2d},     {"stacked-quarter", stacked_quarter}};
+constexpr Entry entries[] = {{"seed-dense", seed_dense},
+                             {"seed-conv", seed_conv},
+                             {"dcgan-28", dcgan_28},
+                             {"wgan-gp-28", wgan_gp_28},
+                             {"r3gan-small", r3gan_small},
+                             {"dcgan-32", dcgan_32},
+                             {"r3gan-small-32", r3gan_small_32},
+                             {"dcgan-64", dcgan_64},
+                             {"r3gan-small-64", r3gan_small_64},
+                             {"toy-2d", toy_2d},
+                             {"stacked-quarter", stacked_quarter}};
 
 }  // namespace
 
