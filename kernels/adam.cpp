@@ -20,6 +20,7 @@ struct Factors {
   float eps, ema_decay, one_minus_ema_decay;
   float step;  // lr/(1−β₁^t')
   float keep;  // 1 − lr·decay
+  float g_scale;
 };
 
 bool all_finite(const float* x, std::int64_t n) {
@@ -46,7 +47,7 @@ void update(const AdamArgs& args, const Factors f, std::int64_t begin, std::int6
   float *new_w = args.new_w, *new_m = args.new_m, *new_v = args.new_v, *new_ema = args.new_ema;
 #pragma omp simd
   for (std::int64_t i = begin; i < end; ++i) {
-    const float gi = g[i];
+    const float gi = f.g_scale * g[i];
     const float mi = f.beta1 * m[i] + f.one_minus_beta1 * gi;
     const float vi = f.beta2 * v[i] + f.one_minus_beta2 * (gi * gi);
     const float wi = f.keep * w[i] - f.step * mi / (__builtin_sqrtf(vi) * f.rsqrt_correction2 + f.eps);
@@ -83,20 +84,23 @@ void update_range(const AdamArgs& args, Factors f, float step, std::int64_t begi
 
 void adam(const CpuStream& stream, const AdamArgs& args) {
   const float t = *args.t + 1.0f;
+  const float beta2 = args.beta2_now ? *args.beta2_now : args.beta2;
+  const float ema_decay = args.ema_decay_now ? *args.ema_decay_now : args.ema_decay;
   // 1 − βᵗ by expm1: no digits are lost while βᵗ is close to 1.
   const double correction1 = -__builtin_expm1(double(t) * __builtin_log(double(args.beta1)));
-  const double correction2 = -__builtin_expm1(double(t) * __builtin_log(double(args.beta2)));
+  const double correction2 = -__builtin_expm1(double(t) * __builtin_log(double(beta2)));
   const float step = float(double(*args.lr) / correction1);
   const Factors f{.beta1 = args.beta1,
-                  .beta2 = args.beta2,
+                  .beta2 = beta2,
                   .one_minus_beta1 = 1.0f - args.beta1,
-                  .one_minus_beta2 = 1.0f - args.beta2,
+                  .one_minus_beta2 = 1.0f - beta2,
                   .rsqrt_correction2 = float(1.0 / __builtin_sqrt(correction2)),
                   .eps = args.eps,
-                  .ema_decay = args.ema_decay,
-                  .one_minus_ema_decay = 1.0f - args.ema_decay,
+                  .ema_decay = ema_decay,
+                  .one_minus_ema_decay = 1.0f - ema_decay,
                   .step = step,
-                  .keep = 1.0f};
+                  .keep = 1.0f,
+                  .g_scale = args.g_scale ? *args.g_scale : 1.0f};
   const std::int64_t lines = args.n / 16;  // of 64 bytes
   Watched bad;
   on_team(stream, args.n > serial_elements, [&](int threads, int thread) {

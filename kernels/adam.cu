@@ -14,14 +14,18 @@ constexpr int blocks_per_multiprocessor = 8;
 struct Corrections {
   float step;               // lr/(1−β₁^t')
   float rsqrt_correction2;  // 1/√(1−β₂^t')
+  float beta2, ema_decay, g_scale;
 };
 
-/// Four elements from 4·i on: notes the distance of their line from the end if one is not finite.
-__device__ void watch(float4 x, std::int64_t i, std::int64_t n, unsigned* worst) {
-  const float zero = (x.x + x.y + x.z + x.w) * 0.0f;  // a sum that overflows is looked at more closely
-  if (zero == 0) return;
-  if (!(isfinite(x.x) && isfinite(x.y) && isfinite(x.z) && isfinite(x.w)))
-    atomicMax(worst, static_cast<unsigned>(n / bad_line - 4 * i / bad_line));
+/// Four elements from 4·i on, weights and gradients: notes the distance of their line from the end where one is not
+/// finite.
+__device__ void watch(float4 w, float4 g, std::int64_t i, const AdamArgs& args) {
+  // A sum that overflows is looked at more closely.
+  if ((w.x + w.y + w.z + w.w + g.x + g.y + g.z + g.w) * 0.0f == 0) return;
+  const auto finite = [](float4 x) { return isfinite(x.x) && isfinite(x.y) && isfinite(x.z) && isfinite(x.w); };
+  const auto distance = static_cast<unsigned>(args.n / bad_line - 4 * i / bad_line);
+  if (!finite(w)) atomicMax(args.ticket + 1, distance);
+  if (!finite(g)) atomicMax(args.ticket + 2, distance);
 }
 
 // Grid-stride over float4: 28 bytes a parameter (36 with EMA), full sectors, one launch; four loads of 16 bytes in
@@ -35,13 +39,17 @@ __global__ void adam_kernel(const AdamArgs args, float log_beta1, float log_beta
   if (threadIdx.x == 0) {
     const float t = *args.t + 1.0f;
     shared.step = *args.lr / -expm1f(t * log_beta1);
+    shared.beta2 = args.beta2_now ? *args.beta2_now : args.beta2;
+    if (args.beta2_now) log_beta2 = static_cast<float>(log(double(shared.beta2)));
     shared.rsqrt_correction2 = 1.0f / sqrtf(-expm1f(t * log_beta2));
+    shared.ema_decay = args.ema_decay_now ? *args.ema_decay_now : args.ema_decay;
+    shared.g_scale = args.g_scale ? *args.g_scale : 1.0f;
   }
   __syncthreads();
   const Corrections corrections = shared;
   const float lr = *args.lr;
-  const float one_minus_beta1 = 1.0f - args.beta1, one_minus_beta2 = 1.0f - args.beta2;
-  const float one_minus_decay = 1.0f - args.ema_decay;
+  const float beta2 = corrections.beta2, ema_decay = corrections.ema_decay;
+  const float one_minus_beta1 = 1.0f - args.beta1, one_minus_beta2 = 1.0f - beta2, one_minus_decay = 1.0f - ema_decay;
 
   const std::int64_t stride = std::int64_t(gridDim.x) * threads_per_block;
   for (std::int64_t i = std::int64_t(blockIdx.x) * threads_per_block + threadIdx.x; i < args.n / 4; i += stride) {
@@ -52,8 +60,7 @@ __global__ void adam_kernel(const AdamArgs args, float log_beta1, float log_beta
     float4 ema;
     if constexpr (with_ema) ema = reinterpret_cast<const float4*>(args.ema)[i];
 
-    watch(w, i, args.n, args.ticket + 1);
-    watch(g, i, args.n, args.ticket + 2);
+    watch(w, g, i, args);
 
     float step = corrections.step, keep = 1.0f;
     int s = 0;
@@ -63,10 +70,11 @@ __global__ void adam_kernel(const AdamArgs args, float log_beta1, float log_beta
       keep -= lr * args.segment[s].lr_scale * args.segment[s].decay;
     }
     const auto update = [&](float& w, float g, float& m, float& v, float& ema) {
+      g *= corrections.g_scale;
       m = args.beta1 * m + one_minus_beta1 * g;
-      v = args.beta2 * v + one_minus_beta2 * (g * g);
+      v = beta2 * v + one_minus_beta2 * (g * g);
       w = keep * w - step * m / (sqrtf(v) * corrections.rsqrt_correction2 + args.eps);
-      if constexpr (with_ema) ema = args.ema_decay * ema + one_minus_decay * w;
+      if constexpr (with_ema) ema = ema_decay * ema + one_minus_decay * w;
     };
     update(w.x, g.x, m.x, v.x, ema.x);
     update(w.y, g.y, m.y, v.y, ema.y);

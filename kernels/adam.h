@@ -18,6 +18,7 @@ inline constexpr std::int64_t bad_line = 16;
 ///   ema' = ema_decay · ema + (1 − ema_decay) · w'        (ema null: none)
 ///   bad_w, bad_g: where w and g hold NaN or infinity (bad_line below)
 ///
+/// Where they are not null, β₂ = *beta2_now, ema_decay = *ema_decay_now, and g is multiplied by *g_scale.
 /// Outputs may be the memory of their inputs (w' on w, …, t' on t). t is a float32 step count and lr a float32 scalar,
 /// both on the device. n is the number of elements of each buffer (a multiple of 16; buffers start on 64 bytes).
 struct AdamArgs {
@@ -32,6 +33,7 @@ struct AdamArgs {
   int segments;  // behind the last one: lr_scale 1, decay 0
   AdamSegment segment[max_adam_segments];
   unsigned* ticket;  // CUDA: adam_tickets counters, zero before the first launch; the kernel leaves them zero
+  const float *beta2_now = nullptr, *ema_decay_now = nullptr, *g_scale = nullptr;  // scalars on the device
 };
 inline constexpr int adam_tickets = 3;
 void adam(const CpuStream& stream, const AdamArgs& args);

@@ -10,7 +10,7 @@ namespace ganforge {
 
 inline constexpr int statistics_slots = 32;
 inline constexpr int statistics_stride = 16;  // floats between two slots: each has 64 bytes of its own
-inline constexpr int max_latents = 4;
+inline constexpr int max_latents = 12;
 
 /// A latent input of `elements` numbers, drawn as in random.h with purpose_noise and this draw number.
 struct Latent {

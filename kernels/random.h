@@ -54,7 +54,7 @@ struct DrawBatchArgs {
 void draw_batch(const CpuStream& stream, const DrawBatchArgs& args);
 void draw_batch(const CudaStream& stream, const DrawBatchArgs& args);
 
-inline constexpr int max_schedules = 8;
+inline constexpr int max_schedules = 16;
 /// *values[i] = schedules[i] at *tick, for i < count (`schedules` and the array `values` are host memory).
 void schedule(const CpuStream& stream, const Schedule* schedules, int count, const std::int64_t* tick,
               float* const* values);

@@ -6,7 +6,20 @@
 
 namespace ganforge {
 
-GANFORGE_EXACT float schedule_value(const Schedule& schedule, std::int64_t tick) {
+/// 2^(−1/v), 0 for v ≤ 1/126: 2^−x = 2^−⌊x⌋ · e^(−ln 2 · (x − ⌊x⌋)) with sixteen terms of the series, exact to a
+/// double's last digits.
+GANFORGE_EXACT float decay_of_half_life(float v) {
+  if (!(v > 0)) return 0;
+  const double x = 1.0 / double(v);
+  if (x >= 126) return 0;
+  const auto whole = std::uint32_t(x);
+  const double y = mul(add(x, -double(whole)), -0.69314718055994531);
+  double sum = 1;
+  for (int k = 16; k > 0; --k) sum = add(1.0, mul(mul(y, 1.0 / k), sum));
+  return mul(float(sum), float_of((127 - whole) << 23));
+}
+
+GANFORGE_EXACT float planned_value(const Schedule& schedule, std::int64_t tick) {
   if (schedule.kind == Schedule::Kind::constant) return schedule.from;
   if (schedule.kind == Schedule::Kind::step) return tick < schedule.begin ? schedule.from : schedule.to;
   if (tick <= schedule.begin && tick < schedule.end) return schedule.from;
@@ -20,6 +33,11 @@ GANFORGE_EXACT float schedule_value(const Schedule& schedule, std::int64_t tick)
     of_to = double(quarter.sine) * quarter.sine;
   }
   return float(add(mul(double(schedule.from), of_from), mul(double(schedule.to), of_to)));
+}
+
+GANFORGE_EXACT float schedule_value(const Schedule& schedule, std::int64_t tick) {
+  const float value = planned_value(schedule, tick);
+  return schedule.half_life ? decay_of_half_life(value) : value;
 }
 
 }  // namespace ganforge

@@ -60,6 +60,7 @@ TEST(Graph, DifferentAttributesAreDifferentNodes) {
       tanh_act{Activation::Kind::tanh}, sigmoid_act{Activation::Kind::sigmoid};
   const auto norm = [&](BatchNormOptions o) { return batch_norm(x, row, row, row, row, o).y; };
   const auto norm_grad = [&](BatchNormOptions o) { return grad(sum(square(norm(o))), {x})[0]; };
+  const auto rated = [&](AdamRates rates) { return adam_step({flat, flat, flat, scalar, flat}, flat, rates, {}).w; };
   const auto adam = [&](AdamOptions o) { return adam_step({flat, flat, flat, scalar, flat}, flat, scalar, o).w; };
   const auto batch = [&](std::int64_t rows, std::uint64_t seed, float scale, float shift) {
     return draw_batch(cursor, data, labels, rows, seed, scale, shift).x;
@@ -100,7 +101,7 @@ TEST(Graph, DifferentAttributesAreDifferentNodes) {
       {"iota", [&] { return Values{iota(graph, f32({4, 4}), 0), iota(graph, f32({4, 4}), 1), iota(graph, f32({4, 2}), 0), iota(graph, {DType::int32, {4, 4}}, 0)}; }},
       {"random", [&] { return Values{uniform(tick, 1, 1, {4}), uniform(tick, 2, 1, {4}), uniform(tick, 1, 2, {4}), uniform(tick, 1, 1, {2, 2}), uniform(tick, 1, 1, {4}, -1), uniform(tick, 1, 1, {4}, 0, 2), uniform(cursor, 1, 1, {4}), normal(tick, 1, 1, {4}), normal(tick, 1, 1, {4}, 0, 2)}; }},
       {"draw_batch", [&] { return Values{batch(2, 1, 1, 0), batch(3, 1, 1, 0), batch(2, 2, 1, 0), batch(2, 1, 2, 0), batch(2, 1, 1, 1)}; }},
-      {"schedule", [&] { return Values{planned({Kind::linear, 0, 1, 0, 10}), planned({Kind::cosine, 0, 1, 0, 10}), planned({Kind::step, 0, 1, 0, 10}), planned({Kind::constant, 0, 1, 0, 10}), planned({Kind::linear, 2, 1, 0, 10}), planned({Kind::linear, 0, 2, 0, 10}), planned({Kind::linear, 0, 1, 1, 10}), planned({Kind::linear, 0, 1, 0, 11})}; }},
+      {"schedule", [&] { return Values{planned({Kind::linear, 0, 1, 0, 10}), planned({Kind::cosine, 0, 1, 0, 10}), planned({Kind::step, 0, 1, 0, 10}), planned({Kind::constant, 0, 1, 0, 10}), planned({Kind::linear, 2, 1, 0, 10}), planned({Kind::linear, 0, 2, 0, 10}), planned({Kind::linear, 0, 1, 1, 10}), planned({Kind::linear, 0, 1, 0, 11}), planned({Kind::linear, 0, 1, 0, 10, true})}; }},
       {"linear", [&] { return Values{linear(x, x, row), linear(x, x, {}), linear(x, x, row, leaky), linear(x, x, row, relu_act), linear(x, x, row, tanh_act), linear(x, x, row, sigmoid_act)}; }},
       {"linear_input_grad", [&] { return Values{linear_input_grad(x, x), linear_input_grad(x, x, x, leaky), linear_input_grad(x, x, x, relu_act), linear_input_grad(x, x, x, tanh_act), linear_input_grad(x, x, x, sigmoid_act)}; }},
       {"batch_norm", [&] { return Values{norm({}), norm({.eps = 1}), norm({.momentum = 0.5f}), norm({.groups = 2}), norm({.activation = leaky}), norm({.activation = relu_act}), norm({.activation = tanh_act})}; }},
@@ -109,7 +110,7 @@ TEST(Graph, DifferentAttributesAreDifferentNodes) {
       {"batch_norm_inference", [&] { return Values{batch_norm_inference(x, row, row, row, row, 1e-3f), batch_norm_inference(x, row, row, row, row, 1e-5f), batch_norm_inference(x, row, row, row, row, 1e-3f, tanh_act)}; }},
       {"discriminator_loss", [&] { return Values{discriminator_loss(row, Objective::non_saturating).loss, discriminator_loss(row, Objective::saturating).loss, discriminator_loss(row, Objective::least_squares).loss, discriminator_loss(row, Objective::non_saturating, 0.9f).loss}; }},
       {"generator_loss", [&] { return Values{generator_loss(row, Objective::non_saturating), generator_loss(row, Objective::saturating), generator_loss(row, Objective::least_squares)}; }},
-      {"adam", [&] { return Values{adam({}), adam({.beta1 = 0.5f}), adam({.beta2 = 0.5f}), adam({.eps = 1}), adam({.ema_decay = 0.5f}), adam({.segments = {{16, 1, 0.5f}}}), adam({.segments = {{32, 1, 0.5f}}}), adam({.segments = {{16, 0.5f, 0.5f}}}), adam({.segments = {{16, 1, 0.25f}}}), adam({.segments = {{16, 1, 0.5f}, {32, 1, 0}}})}; }},
+      {"adam", [&] { return Values{adam({}), adam({.beta1 = 0.5f}), adam({.beta2 = 0.5f}), adam({.eps = 1}), adam({.ema_decay = 0.5f}), adam({.segments = {{16, 1, 0.5f}}}), adam({.segments = {{32, 1, 0.5f}}}), adam({.segments = {{16, 0.5f, 0.5f}}}), adam({.segments = {{16, 1, 0.25f}}}), adam({.segments = {{16, 1, 0.5f}, {32, 1, 0}}}), rated({scalar, scalar}), rated({scalar, {}, scalar}), rated({scalar, {}, {}, scalar})}; }},
       {"prologue", [&] {
          return Values{open([](auto&) {}), open([](auto& o) { o.seed = 2; }), open([](auto& o) { o.rows = 3; }), open([](auto& o) { o.scale = 2; }), open([](auto& o) { o.shift = 2; }),
                        open([](auto& o) { o.latents[0].shape = {4}; }), open([](auto& o) { o.latents[0].uniform = true; }), open([](auto& o) { o.latents[0] = {{3}, true, -1, 1}; }), open([](auto& o) { o.latents[0] = {{3}, true, 0, 2}; }),

@@ -204,6 +204,52 @@ TEST(Schedules, AWeightCanDecay) {
   }
 }
 
+std::vector<float> stored(Trainer& trainer, const char* name) {
+  const Variable& variable = *trainer.store().find(name);
+  std::vector<float> values(static_cast<std::size_t>(variable.type.shape.elements()));
+  trainer.store().download(variable, values.data());
+  return values;
+}
+
+// With β₂ → 0⁺ from step 3 on, v is the last gradient squared; before, a mean of all.
+TEST(Schedules, MoveBeta2WithTheStep) {
+  for (Device& device : devices()) {
+    const Dataset data(device, points());
+    TrainerOptions options = small_options();
+    options.generator_adam.beta1 = 0;
+    options.generator_adam.beta2 = 0.5f;
+    Trainer constant(device, data, options);
+    options.generator_beta2_decay = {Schedule::Kind::step, 1e-20f, 3, 0};
+    Trainer moved(device, data, options);
+    constant.run(3), moved.run(3);
+    EXPECT_EQ(stored(constant, "generator/adam_v"), stored(moved, "generator/adam_v"));
+    moved.run(1);
+    const std::vector<float> v = stored(moved, "generator/adam_v"), m = stored(moved, "generator/adam_m");
+    for (std::size_t i = 0; i < v.size(); ++i) EXPECT_FLOAT_EQ(v[i], m[i] * m[i]) << i;
+  }
+}
+
+// A half-life that rises linearly from 0: the average is the weights at first, then moves with ½^(batch / half-life).
+TEST(Schedules, MoveTheHalfLifeOfTheAverage) {
+  for (Device& device : devices()) {
+    const Dataset data(device, points());
+    TrainerOptions options = small_options();
+    options.ema_half_life_decay = {.kind = Schedule::Kind::linear, .to = 1000, .images = 10 * options.batch};
+    Trainer trainer(device, data, options);
+    EXPECT_EQ(trainer.options().ema_half_life_decay.end, 10);
+    std::vector<float> ema;
+    for (int tick = 0; tick < 13; ++tick) {
+      trainer.run(1);
+      const std::vector<float> w = weights(trainer, trainer.generator()), now = stored(trainer, "generator/ema");
+      const double half_life = 1000.0 * std::min(tick, 10) / 10;
+      const double decay = half_life > 0 ? std::exp2(-static_cast<double>(options.batch) / half_life) : 0;
+      if (tick == 0) ema = w;
+      for (std::size_t i = 0; i < w.size(); ++i) EXPECT_NEAR(now[i], decay * ema[i] + (1 - decay) * w[i], 1e-6) << tick;
+      ema = now;
+    }
+  }
+}
+
 TEST(ObjectiveTrainer, RefusesWhatMakesNoSense) {
   const auto expect = [](const std::function<void(TrainerOptions&)>& change, const std::string& text) {
     TrainerOptions options = small_options();
@@ -230,6 +276,18 @@ TEST(ObjectiveTrainer, RefusesWhatMakesNoSense) {
          "real_target must be 1 with the objective hinge");
   expect([](auto& o) { o.ema_decay = 0.9f, o.ema_half_life = 100; }, "ema_half_life must be 0 where ema_decay");
   expect([](auto& o) { o.weight_clip = -1; }, "weight_clip");
+  expect(
+      [](auto& o) {
+        o.generator_beta2_decay = {Schedule::Kind::cosine, 1, 0, 10};
+      },
+      "generator_adam.beta2_decay.to");
+  expect([](auto& o) { o.ema_half_life_decay = {.kind = Schedule::Kind::cosine, .to = 1, .end = 5, .images = 5}; },
+         "ema_half_life_decay.images must be absent where end is given");
+  expect(
+      [](auto& o) {
+        o.ema_decay = 0.9f, o.ema_half_life_decay = {Schedule::Kind::cosine, 1, 0, 10};
+      },
+      "ema_half_life_decay must be absent where ema_decay");
 }
 
 TEST(Config, KeepsPenaltiesAndDecays) {
@@ -238,15 +296,21 @@ TEST(Config, KeepsPenaltiesAndDecays) {
   config.training.penalties[2].interval = 8;
   config.training.penalties[0].decay = {Schedule::Kind::cosine, 0.01f, 5, 100};
   config.training.weight_clip = 0.5f;
+  config.training.ema_decay = 0;
+  config.training.ema_half_life_decay = {.kind = Schedule::Kind::cosine, .to = 5e5f, .images = 2'000'000};
+  config.training.generator_beta2_decay = {Schedule::Kind::cosine, 0.99f, 0, 100};
   const std::string text = to_toml(config);
   const Config back = parse_config(text, "a.toml");
   EXPECT_EQ(back.training.penalties, config.training.penalties);
   EXPECT_EQ(back.training.generator_lr_decay, config.training.generator_lr_decay);
+  EXPECT_EQ(back.training.ema_half_life_decay, config.training.ema_half_life_decay);
+  EXPECT_EQ(back.training.generator_beta2_decay, config.training.generator_beta2_decay);
   EXPECT_EQ(back.training.fresh_latents, config.training.fresh_latents);
   EXPECT_EQ(to_toml(back), text);
   // A decay without an end goes on to the last step.
   EXPECT_EQ(trainer_options(config).generator_lr_decay.end, config.steps);
   EXPECT_EQ(trainer_options(config).penalties[0].decay.end, 100);
+  EXPECT_EQ(trainer_options(config).ema_half_life_decay.end, 0);
   config.training.penalties.clear();
   EXPECT_TRUE(parse_config(to_toml(config), "a.toml").training.penalties.empty());
   EXPECT_TRUE(parse_config("preset = \"toy-2d\"\npenalty = []\n", "a.toml").training.penalties.empty());

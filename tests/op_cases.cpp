@@ -225,6 +225,7 @@ std::vector<OpCase> op_cases() {
   for (const OpCase& row : layer_op_cases()) rows.push_back(row);
   for (const OpCase& row : conv_op_cases()) rows.push_back(row);
   for (const OpCase& row : image_op_cases()) rows.push_back(row);
+  for (const OpCase& row : regulariser_op_cases()) rows.push_back(row);
   return rows;
 }
 

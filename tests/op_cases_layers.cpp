@@ -230,6 +230,25 @@ void add_adam(std::vector<OpCase>& rows) {
     {"adam of odd size", of(17, true), step({.ema_decay = 0.5f})},
     {"adam of odd size without ema", of(3, false), step({})},
   });
+  // Rates that the step gives: β₂, the decay of the moving average, the gradient's scale.
+  const auto rated = [&](std::int64_t n, bool ema) {
+    Inputs in = of(n, ema);
+    in.insert(in.end(), {f32().in(0.8, 0.9), f32().in(0.3, 0.9), f32().in(0.2, 0.7)});
+    return in;
+  };
+  const auto with_rates = [](const Values& in) {
+    const std::size_t first = in.size() - 3;
+    const AdamState s = adam_step({in[0], in[2], in[3], in[4], first > 6 ? in[6] : Value()}, in[1], {in[5], in[first], in[first + 1], in[first + 2]}, {.beta1 = 0.5f});
+    return s.ema ? Values{s.w, s.m, s.v, s.t, s.ema} : Values{s.w, s.m, s.v, s.t};
+  };
+  Inputs wrong_rate = rated(16, true);
+  wrong_rate[8] = f32(1);
+  rows.insert(rows.end(), {
+    {"adam with rates of the step", rated(2064, true), with_rates, {.kernel = true, .bad = {wrong_rate}}},
+    {"adam with rates, no ema", rated(48, false), with_rates, fused},
+    {"adam with rates, odd size", rated(7, true), with_rates},
+    {"adam with a scaled gradient", rated(32, false), [](const Values& in) { return Values{adam_step({in[0], in[2], in[3], in[4], {}}, in[1], {in[5], {}, {}, in[8]}, {}).w}; }, fused},
+  });
 }
 
 }  // namespace

@@ -79,6 +79,7 @@ std::vector<OpCase> op_cases();
 std::vector<OpCase> layer_op_cases();
 std::vector<OpCase> conv_op_cases();
 std::vector<OpCase> image_op_cases();
+std::vector<OpCase> regulariser_op_cases();
 
 // --- what the checks are made of
 // --------------------------------------------------------------------------------------

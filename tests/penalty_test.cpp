@@ -177,7 +177,8 @@ Floats penalties_of(Device& device, const std::vector<Penalty::Kind>& kinds) {
   batch.noise = graph.input("noise", f32({n, 2}));
   std::vector<ActivePenalty> active;
   for (Penalty::Kind kind : kinds) active.push_back({kind, constant(graph, 2, f32({}))});
-  const DiscriminatorPass pass = discriminate(context, d, batch, active);
+  Judge judge(d);
+  const DiscriminatorPass pass = discriminate(context, judge, batch, active);
   graph.output("penalty", pass.penalty);
   graph.output("logits", pass.logits);
   Program program = compile(device, graph);

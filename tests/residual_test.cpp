@@ -183,6 +183,21 @@ TEST(ResidualPresets, TrainOnEveryBackend) {
   }
 }
 
+// oneDNN allocates in every run: the rule must not pick it for these layers.
+TEST(ResidualPresets, NoConvolutionIsTheLibrarysOnTheCpu) {
+  Device device = Device::cpu(1);
+  const Dataset data(device, noise(8, {28, 28, 1}));
+  TrainerOptions options = trainer_options(preset("r3gan-small"));
+  options.batch = 2;
+  Trainer trainer(device, data, options);
+  int grouped = 0;
+  for (const auto& launch : trainer.program().report().launches) {
+    EXPECT_NE(launch.note, "oneDNN") << launch.scope << ": " << launch.op;
+    grouped += launch.note == "grouped";
+  }
+  EXPECT_GT(grouped, 20);
+}
+
 // The grouped kernel and the other ones against plain loops.
 TEST(ResidualPresets, AlgorithmsAgree) {
   std::vector<float> losses[2];

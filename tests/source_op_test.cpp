@@ -165,6 +165,23 @@ TEST(SourceOps, SchedulesAreTheHosts) {
   }
 }
 
+TEST(SourceOps, ASchedulesHalfLifeComesOutAsADecay) {
+  for (const float half_life : {0.0f, 1e-3f, 0.009f, 0.1f, 0.5f, 1.0f, 3.0f, 78125.0f, 1e9f}) {
+    const Schedule wanted{.from = half_life, .half_life = true};
+    for (Device& device : devices()) {
+      Graph graph;
+      graph.output("decay", schedule(graph.input("tick", counter), {wanted})[0]);
+      Program program = compile(device, graph);
+      const std::int64_t tick = 3;
+      program.upload("tick", &tick, sizeof tick);
+      program.run();
+      EXPECT_FLOAT_EQ(program.floats("decay")[0],
+                      half_life > 0 ? static_cast<float>(std::exp2(-1.0 / double(half_life))) : 0)
+          << half_life;
+    }
+  }
+}
+
 TEST(SourceOps, BadShapesThrow) {
   Graph graph;
   const Value tick = graph.input("tick", counter), number = graph.input("x", {DType::float32, {}});

@@ -1,6 +1,7 @@
 // Generative adversarial networks: the trainer, its configuration, and the presets.
 #pragma once
 
+#include <ganforge/augment.h>
 #include <ganforge/data.h>
 #include <ganforge/error.h>
 #include <ganforge/layers.h>
@@ -45,19 +46,33 @@ struct TrainerOptions {
   LatentSpec latent = 100;  ///< shape without the batch, and distribution
   Objective objective = Objective::non_saturating;
   float real_target = 1.0f;  ///< one-sided label smoothing: below 1, e.g. 0.9; where has_target(objective)
-  std::int64_t batch = 64;   ///< real samples, and as many generated ones
+  std::int64_t batch = 64;   ///< real samples, and as many generated ones, in a pass
   int d_steps = 1;           ///< discriminator updates a step
   /// The generator's update draws latents of its own, and real samples if the objective is relativistic (WGAN-GP,
   /// SNGAN, R3GAN). Else it reuses those of the discriminator's last update (DCGAN, and cheaper).
   bool fresh_latents = false;
   std::vector<Penalty> penalties;  ///< at most one of each kind; intervals other than 1 must agree
   float weight_clip = 0;           ///< the discriminator's weights stay within ± this (the first WGAN); 0: anywhere
+  /// What every sample that the discriminator sees goes through, in both updates; `low` and `high` follow the
+  /// trainer's.
+  Augmentation augment;
+  float augment_probability = 1;  ///< of each of the three changes
+  Decay augment_probability_decay;
+  float instance_noise = 0;  ///< standard deviation of noise on these samples, behind the augmentation
+  Decay instance_noise_decay;
+  int pack = 1;        ///< the discriminator judges so many samples of a kind at once (PacGAN), channels side by side
+  int accumulate = 1;  ///< an update's gradient is the mean over so many micro-batches of `batch` samples
+  /// A network's gradient is scaled down to this norm where it is longer; 0: never.
+  float generator_max_norm = 0, discriminator_max_norm = 0;
   AdamOptions generator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
   AdamOptions discriminator_adam = {.lr = 1e-3f, .beta1 = 0.5f, .eps = 1e-7f};
   Decay generator_lr_decay, discriminator_lr_decay;
-  float ema_decay = 0;       ///< moving average of the generator's weights; 0: none
-  float ema_half_life = 0;   ///< the same as a half-life in samples: decay = ½^(batch / half-life); 0: none
-  float low = -1, high = 1;  ///< the generator's range: data bytes 0…255 are mapped to it
+  Decay generator_beta2_decay, discriminator_beta2_decay;
+  float ema_decay = 0;        ///< moving average of the generator's weights; 0: none
+  float ema_half_life = 0;    ///< the same as a half-life in samples: decay = ½^(batch · accumulate / half-life);
+                              ///< 0: none
+  Decay ema_half_life_decay;  ///< may go up from 0: the average is then the weights themselves at first
+  float low = -1, high = 1;   ///< the generator's range: data bytes 0…255 are mapped to it
   std::uint64_t seed = 1;
 };
 
@@ -176,6 +191,9 @@ TrainerOptions trainer_options(const Config& config);
 
 /// The words for them in a configuration. Throw ConfigError for another word.
 Objective objective_named(const std::string& name);
+/// "color", "translation", "cutout": adds to `options`.
+void add_augmentation(Augmentation& options, const std::string& name);
+std::vector<std::string> augmentation_names();
 std::vector<std::string> objective_names();
 ConvMode conv_mode_named(const std::string& name);
 std::vector<std::string> conv_mode_names();

@@ -11,18 +11,24 @@ namespace ganforge {
 
 // Each layer lists its attributes once, in visit(v): v("name", member). `name` is its word in a model file.
 
-/// y = x·wᵀ + b over the last axis; the activation that follows is fused.
+/// y = x·wᵀ + b over the last axis; the activation that follows is fused. `spectral_norm`: by w/σ(w) in place of w
+/// (Miyato et al., arXiv:1802.05957), one power iteration a pass in training.
 struct Linear {
   static constexpr auto name = "linear";
   std::int64_t out_features = 1;
   bool bias = true;
   Initializer init = Initializer::glorot_uniform(), bias_init = Initializer::zeros();
+  bool spectral_norm = false;
   Value operator()(Context& context, Value x, const Activation& activation) const;
-  void visit(auto&& v) { v("out_features", out_features), v("bias", bias), v("init", init), v("bias_init", bias_init); }
+  void visit(auto&& v) {
+    v("out_features", out_features), v("bias", bias), v("init", init), v("bias_init", bias_init);
+    v("spectral_norm", spectral_norm);
+  }
 };
 /// Convolution of images [N, H, W, C] → [N, P, Q, out_channels]; the activation that follows is fused. `kernel`,
 /// `stride` and `dilation` are one number or two (vertical, horizontal); `padding` is one, two, or four (top, bottom,
-/// left, right). P = ⌊(H + padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
+/// left, right). P = ⌊(H + padding − dilation·(kernel − 1) − 1) / stride⌋ + 1. `spectral_norm` as in Linear, w as a
+/// matrix of one row per output channel.
 struct Conv2d {
   static constexpr auto name = "conv2d";
   std::int64_t out_channels = 1;
@@ -30,10 +36,11 @@ struct Conv2d {
   std::int64_t groups = 1;
   bool bias = true;
   Initializer init = Initializer::glorot_uniform();
+  bool spectral_norm = false;
   Value operator()(Context& context, Value x, const Activation& activation) const;
   void visit(auto&& v) {
     v("out_channels", out_channels), v("kernel", kernel), v("stride", stride), v("padding", padding);
-    v("dilation", dilation), v("groups", groups), v("bias", bias), v("init", init);
+    v("dilation", dilation), v("groups", groups), v("bias", bias), v("init", init), v("spectral_norm", spectral_norm);
   }
 };
 /// Transposed convolution of images [N, H, W, C] → [N, (H − 1)·stride − padding + dilation·(kernel − 1) + 1 +
@@ -149,6 +156,15 @@ struct Dropout {
   float rate = 0.5f;
   Value operator()(Context& context, Value x) const;
   void visit(auto&& v) { v("rate", rate); }
+};
+/// One more channel (or feature): the standard deviation within a group of neighbouring samples, over the group biased,
+/// averaged over all else, the same for the whole group (Karras et al., arXiv:1710.10196). `group_size` samples, or a
+/// statistic group (real or generated ones) if that has fewer; statistic groups must divide into them.
+struct MinibatchStddev {
+  static constexpr auto name = "minibatch_stddev";
+  std::int64_t group_size = 4;
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) { v("group_size", group_size); }
 };
 struct LeakyReLU {
   static constexpr auto name = "leaky_relu";

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -75,8 +76,9 @@ class Context {
   /// The same context with the moving average of the weights, where a network has one.
   Context ema() const;
 
-  /// A trainable weight of the network being built; registered by name on the first build.
-  Value parameter(const std::string& name, const Shape& shape, const Initializer& initial);
+  /// A trainable weight of the network being built; registered by name on the first build. With spectral_norm what
+  /// comes back is weight [out, …] / σ by one power iteration (spectral_norm.h), whose vector is the state `name`_u.
+  Value parameter(const std::string& name, const Shape& shape, const Initializer& initial, bool spectral_norm = false);
   /// A running quantity of the network being built, and its update.
   Value state(const std::string& name, const Shape& shape, const Initializer& initial);
   void set_state(const std::string& name, Value value);
@@ -109,6 +111,7 @@ class Context {
   int groups_ = 1;
   bool ema_ = false;
   Network* network_ = nullptr;
+  const std::map<std::string, Value>* normalised_ = nullptr;  ///< weights with a spectral norm of 1, by name
   std::string scope_;
 };
 
@@ -136,6 +139,7 @@ class Network {
     Shape shape;
     Initializer initial;
     std::int64_t offset = 0;  ///< in elements of the flat buffer
+    bool spectral_norm = false;
   };
   const std::string& name() const { return name_; }
   const std::vector<Parameter>& parameter_list() const { return parameters_; }
@@ -160,7 +164,9 @@ class Network {
     std::int64_t parameters;  ///< with those of layers in it
   };
 
-  Value parameter(const Context& context, const std::string& name, const Shape& shape, const Initializer& initial);
+  Value parameter(const Context& context, const std::string& name, const Shape& shape, const Initializer& initial,
+                  bool spectral_norm);
+  std::map<std::string, Value> normalised_weights(const Context& context) const;
   Value view(const Context& context, const Parameter& parameter) const;
   std::size_t open_layer(const std::string& layer);
   void close_layer(std::size_t line, const Shape& output);
@@ -183,9 +189,14 @@ struct UpdateCheck {
   Value gradients;
 };
 /// One Adam step on a network: `gradients` as grad(loss, network.parameters(context)) gave them. Assigns weights,
-/// moments, and the moving average if the network has one. `lr` is a float32 scalar (a schedule); absent: options.lr.
+/// moments, and the moving average if the network has one. `rates` (schedules) go before the options.
 /// Throws Error if a parameter has no gradient, or for options.ema_decay: the network keeps its own.
 UpdateCheck adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options,
-                 Value lr = {});
+                 const AdamRates& rates = {});
+
+/// The same gradients in one buffer, as the weights lie: they can be added and measured there (clip_scale()).
+Value flat_gradient(Context& context, Network& network, const Values& gradients);
+UpdateCheck adam(Context& context, Network& network, Value flat, const AdamOptions& options,
+                 const AdamRates& rates = {});
 
 }  // namespace ganforge

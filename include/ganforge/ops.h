@@ -258,13 +258,21 @@ struct AdamOptions {
 struct AdamState {
   Value w, m, v, t, ema;  ///< flat [n], t a float32 scalar; ema absent without one
 };
+/// What may change from step to step: float32 scalars. Absent: as the options say.
+struct AdamRates {
+  AdamRates(Value lr = {}, Value beta2 = {}, Value ema_decay = {}, Value gradient_scale = {})
+      : lr(lr), beta2(beta2), ema_decay(ema_decay), gradient_scale(gradient_scale) {}
+  Value lr;
+  Value beta2;  ///< the bias of v is corrected as if it had been the same in all steps (as PyTorch does)
+  Value ema_decay;
+  Value gradient_scale;  ///< multiplies g; absent: 1
+};
 struct AdamResult : AdamState {
   /// Where w and g were not finite: scalars, ⌈n/16⌉ − ⌊i/16⌋ for the first such element i, 0 if there is none.
   Value bad_w, bad_g;
 };
-/// One step of algorithm 1 of arXiv:1412.6980 on a flat buffer; g [n], lr a float32 scalar. No gradient is defined
-/// beyond the expansion's.
-AdamResult adam_step(const AdamState& state, Value g, Value lr, const AdamOptions& options);
+/// One step of algorithm 1 of arXiv:1412.6980 on a flat buffer; g [n]. No gradient is defined beyond the expansion's.
+AdamResult adam_step(const AdamState& state, Value g, const AdamRates& rates, const AdamOptions& options);
 
 // --- the step prologue
 // ------------------------------------------------------------------------------------------------

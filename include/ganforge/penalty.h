@@ -7,7 +7,8 @@
 
 namespace ganforge {
 
-/// Σ (∂D(xᵢ)/∂xᵢ)² over all of a sample's elements: logits = D(x), one a sample, x [N, …] → [N]. A discriminator that
+/// Σ (∂D(xᵢ)/∂xᵢ)² over all of a sample's elements: logits = D(x), one a sample (or pack of neighbours), x [N, …] → one
+/// number a logit. A discriminator that
 /// mixes samples (batch norm) has no such gradient: what comes out is then that of the sum of all logits.
 Value squared_gradient_norms(Value logits, Value x);
 
@@ -28,10 +29,13 @@ struct Penalty {
     gp,  ///< one-centred, between real and generated samples: a share from U(0, 1) each (WGAN-GP)
     /// One-centred, between real samples x and x + ½·std(x)·U(0, 1), std over the whole batch, a share from U(0, 1)
     /// each (Kodali et al., arXiv:1705.07215, with the noise of the authors' code).
-    dragan
+    dragan,
+    /// mean((D(x) − D(T(x)))²) on real samples, T the augmentation that the discriminator's samples go through
+    /// (consistency regularisation: Zhang et al., arXiv:1910.12027).
+    consistency
   };
   Kind kind = Kind::r1;
-  float weight = 1;  ///< γ of r1 and r2, λ of gp and dragan
+  float weight = 1;  ///< γ of r1 and r2, λ of the others
   Decay decay = {};  ///< of the weight
   int interval = 1;  ///< every so many steps, then times `interval` (lazy regularisation, arXiv:1912.04958)
   friend bool operator==(const Penalty&, const Penalty&) = default;

@@ -30,6 +30,7 @@ struct TrainArguments {
   DeviceArguments device;
   Residency data_memory = Residency::automatic;
   std::string progress = "auto", on_nan = "stop", objective, conv, precision;
+  std::optional<std::string> augment;
   bool dry_run = false, tune = false, skip_bad = false;
 };
 
@@ -54,6 +55,7 @@ void check_combinations(const TrainArguments& a) {
                                                 {"--r2", a.r2.has_value()},
                                                 {"--gp", a.gp.has_value()},
                                                 {"--clip", a.clip.has_value()},
+                                                {"--augment", a.augment.has_value()},
                                                 {"--tune", a.tune}};
   for (const auto& [flag, given] : fixed)
     if (given)
@@ -82,6 +84,23 @@ void set_penalty(std::vector<Penalty>& penalties, Penalty::Kind kind, const std:
     penalties.push_back({.kind = kind, .weight = *weight});
 }
 
+/// "color,cutout", or "none".
+void set_augmentation(Augmentation& augment, const std::optional<std::string>& text) {
+  if (!text) return;
+  augment = {};
+  if (*text == "none") return;
+  std::size_t begin = 0;
+  for (std::size_t end = 0; end != std::string::npos; begin = end + 1) {
+    end = text->find(',', begin);
+    const std::string word = text->substr(begin, end - begin);
+    const std::vector<std::string> names = augmentation_names();
+    if (std::ranges::find(names, word) == names.end())
+      throw UsageError(fmt::format("--augment: '{}' is none of {}; they are joined by commas, or none alone", word,
+                                   fmt::join(names, ", ")));
+    add_augmentation(augment, word);
+  }
+}
+
 /// Flags come before the file, the file before its preset.
 Config make_config(const TrainArguments& a, const RunFolder* run) {
   Config c = run        ? load_config(run->config())
@@ -102,6 +121,7 @@ Config make_config(const TrainArguments& a, const RunFolder* run) {
   set_penalty(c.training.penalties, Penalty::Kind::r1, a.r1);
   set_penalty(c.training.penalties, Penalty::Kind::r2, a.r2);
   set_penalty(c.training.penalties, Penalty::Kind::gp, a.gp);
+  set_augmentation(c.training.augment, a.augment);
   if (!a.conv.empty()) c.convolutions.mode = conv_mode_named(a.conv);
   c.convolutions.tune = a.tune;
   if (!a.precision.empty()) c.precision = precision_named(a.precision);
@@ -220,6 +240,9 @@ Command train_command() {
         {"--gp", "LAMBDA", "gradient penalty of WGAN-GP, λ·(‖∇D‖ − 1)² between real and generated samples",
          set_rate(a->gp)},
         {"--clip", "C", "keeps the discriminator's weights within ±C", set_rate(a->clip)},
+        {"--augment", "LIST",
+         "color,translation,cutout (DiffAugment) or some of them, or none: changes of all that D sees",
+         set_text(a->augment)},
         {"--lr-g", "RATE", fmt::format("learning rate of the generator (default {})", d.training.generator_adam.lr),
          set_rate(a->lr_g)},
         {"--lr-d", "RATE",

@@ -1,6 +1,7 @@
 // Configurations as TOML.
 #include "src/gan/choices.h"
 #include "src/gan/penalty_toml.h"
+#include "src/gan/regulariser_toml.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
@@ -86,7 +87,8 @@ LayerSpec layer_spec(const toml::table& table, const std::string& where, const s
   return spec;
 }
 
-void read_adam(TableReader& parent, const char* key, const std::string& source, AdamOptions& adam, Decay& lr_decay) {
+void read_adam(TableReader& parent, const char* key, const std::string& source, AdamOptions& adam, Decay& lr_decay,
+               Decay& beta2_decay, float& max_norm) {
   const toml::table* table = find_table(parent, key);
   if (!table) return;
   TableReader reader(*table, key, source);
@@ -94,7 +96,9 @@ void read_adam(TableReader& parent, const char* key, const std::string& source, 
   read_decay(reader, "lr_decay", source, lr_decay);
   reader.read("beta1", adam.beta1);
   reader.read("beta2", adam.beta2);
+  read_decay(reader, "beta2_decay", source, beta2_decay);
   reader.read("eps", adam.eps);
+  reader.read("max_norm", max_norm);
   reader.finish();
 }
 
@@ -183,10 +187,12 @@ std::string toml_layers(const char* key, const Sequential& model) {
   return text;
 }
 
-std::string toml_adam(const char* key, const AdamOptions& adam, const Decay& lr_decay) {
-  return fmt::format("\n[{}]\nlr = {}\n{}beta1 = {}\nbeta2 = {}\neps = {}\n", key, toml_number(adam.lr),
+std::string toml_adam(const char* key, const AdamOptions& adam, const Decay& lr_decay, const Decay& beta2_decay,
+                      float max_norm) {
+  return fmt::format("\n[{}]\nlr = {}\n{}beta1 = {}\nbeta2 = {}\n{}eps = {}\n{}", key, toml_number(adam.lr),
                      toml_decay("lr_decay", lr_decay), toml_number(adam.beta1), toml_number(adam.beta2),
-                     toml_number(adam.eps));
+                     toml_decay("beta2_decay", beta2_decay), toml_number(adam.eps),
+                     max_norm > 0 ? fmt::format("max_norm = {}\n", toml_number(max_norm)) : "");
 }
 
 }  // namespace
@@ -216,12 +222,9 @@ TrainerOptions trainer_options(const Config& config) {
   options.discriminator = config.discriminator;
   options.low = config.generator.output_activation().kind == Activation::Kind::sigmoid ? 0.0f : -1.0f;
   options.high = 1.0f;
-  const auto to_the_end = [&](Decay& decay) {
-    if (decay.end == 0) decay.end = config.steps;
-  };
-  to_the_end(options.generator_lr_decay);
-  to_the_end(options.discriminator_lr_decay);
-  for (Penalty& penalty : options.penalties) to_the_end(penalty.decay);
+  for_each_decay(options, [&](Decay& decay) {
+    if (decay.end == 0 && decay.images == 0) decay.end = config.steps;
+  });
   return options;
 }
 
@@ -236,6 +239,12 @@ void check_adam(const std::string& key, const AdamOptions& adam) {
   check(adam.beta1 >= 0 && adam.beta1 < 1, key + ".beta1", "from 0 to below 1", adam.beta1);
   check(adam.beta2 > 0 && adam.beta2 < 1, key + ".beta2", "above 0 and below 1", adam.beta2);
   check(std::isfinite(adam.eps) && adam.eps > 0, key + ".eps", "a number above 0", adam.eps);
+}
+
+void check_beta2_decay(const std::string& key, const Decay& decay) {
+  validate_decay(key, decay);
+  if (decay.kind != Schedule::Kind::constant)
+    check(decay.to > 0 && decay.to < 1, key + ".to", "above 0 and below 1", decay.to);
 }
 
 }  // namespace
@@ -257,6 +266,12 @@ void validate(const TrainerOptions& t) {
   check_adam("discriminator_adam", t.discriminator_adam);
   validate_decay("generator_adam.lr_decay", t.generator_lr_decay);
   validate_decay("discriminator_adam.lr_decay", t.discriminator_lr_decay);
+  check_beta2_decay("generator_adam.beta2_decay", t.generator_beta2_decay);
+  check_beta2_decay("discriminator_adam.beta2_decay", t.discriminator_beta2_decay);
+  validate_decay("ema_half_life_decay", t.ema_half_life_decay);
+  check(t.ema_decay == 0 || t.ema_half_life_decay.kind == Schedule::Kind::constant, "ema_half_life_decay",
+        "absent where ema_decay is given", "both");
+  validate_regularisers(t);
   validate(t.penalties);
 }
 
@@ -289,13 +304,17 @@ std::string to_toml(const Config& c) {
   text +=
       fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\nprecision = \"{}\"\n", toml_number(t.ema_decay),
                   toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode), name_of(c.precision));
+  text += toml_decay("ema_half_life_decay", t.ema_half_life_decay) + toml_regularisers(t);
   if (t.penalties.empty()) text += "penalty = []\n";  // not those of the preset
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");
   if (t.latent.uniform)
     text += fmt::format("low = {}\nhigh = {}\n", toml_number(t.latent.low), toml_number(t.latent.high));
-  text += toml_adam("generator_adam", t.generator_adam, t.generator_lr_decay) +
-          toml_adam("discriminator_adam", t.discriminator_adam, t.discriminator_lr_decay) + toml_penalties(t.penalties);
+  text += toml_adam("generator_adam", t.generator_adam, t.generator_lr_decay, t.generator_beta2_decay,
+                    t.generator_max_norm) +
+          toml_adam("discriminator_adam", t.discriminator_adam, t.discriminator_lr_decay, t.discriminator_beta2_decay,
+                    t.discriminator_max_norm) +
+          toml_penalties(t.penalties);
   if (!c.convolutions.chosen.empty()) text += "\n[tuned]\n";
   for (const auto& [convolution, algorithm] : c.convolutions.chosen)
     text += fmt::format("{} = {}\n", toml_text(convolution), toml_text(algorithm));
@@ -340,9 +359,13 @@ Config parse_config(const std::string& text, const std::string& source) {
   reader.read("weight_clip", t.weight_clip);
   reader.read("ema_decay", t.ema_decay);
   reader.read("ema_half_life", t.ema_half_life);
+  read_decay(reader, "ema_half_life_decay", source, t.ema_half_life_decay);
   read_latent(reader, source, t.latent);
-  read_adam(reader, "generator_adam", source, t.generator_adam, t.generator_lr_decay);
-  read_adam(reader, "discriminator_adam", source, t.discriminator_adam, t.discriminator_lr_decay);
+  read_adam(reader, "generator_adam", source, t.generator_adam, t.generator_lr_decay, t.generator_beta2_decay,
+            t.generator_max_norm);
+  read_adam(reader, "discriminator_adam", source, t.discriminator_adam, t.discriminator_lr_decay,
+            t.discriminator_beta2_decay, t.discriminator_max_norm);
+  read_regularisers(reader, source, t);
   read_penalties(reader, source, t.penalties);
   read_choice(reader, "conv", conv_modes, c.convolutions.mode);
   read_choice(reader, "precision", precisions, c.precision);

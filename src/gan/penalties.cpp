@@ -9,7 +9,7 @@ namespace ganforge {
 Value squared_gradient_norms(Value logits, Value x) {
   const Value g = grad(sum(logits), {x})[0];
   if (!g) throw Error("a penalty wants the gradient of the logits with respect to x, but they do not depend on it");
-  return sum(square(reshape(g, {x.shape()[0], -1})), {1});
+  return sum(square(reshape(g, {logits.shape().elements(), -1})), {1});
 }
 
 Value zero_centred_penalty(Value logits, Value x) {
@@ -34,7 +34,7 @@ Value standard_deviation(Value x) {
 
 }  // namespace
 
-DiscriminatorPass discriminate(Context& context, Network& discriminator, const DiscriminatorBatch& batch,
+DiscriminatorPass discriminate(Context& context, Judge& discriminator, const DiscriminatorBatch& batch,
                                std::span<const ActivePenalty> penalties) {
   const auto weight_of = [&](Penalty::Kind kind) {
     const auto found = std::ranges::find(penalties, kind, &ActivePenalty::kind);
@@ -69,6 +69,10 @@ DiscriminatorPass discriminate(Context& context, Network& discriminator, const D
     const Value noise = batch.noise * (standard_deviation(batch.real) * 0.5);
     const Value x = batch.real + batch.dragan_share * noise;
     penalise(dragan, one_centred_penalty(discriminator(context, x), x));
+  }
+  if (const Value consistency = weight_of(Penalty::Kind::consistency)) {
+    const Value augmented = split(pass.logits, 2)[0];
+    penalise(consistency, mean(square(discriminator.plain(context, batch.real) - augmented)));
   }
   return pass;
 }

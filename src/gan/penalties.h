@@ -1,6 +1,8 @@
 // The penalties of a training run in its graph.
 #pragma once
 
+#include "src/gan/judge.h"
+
 #include <ganforge/gan.h>
 
 #include <functional>
@@ -28,7 +30,7 @@ struct DiscriminatorPass {
 
 /// The discriminator on a batch, with penalties. Real and generated samples are one batch of two statistic groups,
 /// unless one of r1 and r2 is wanted alone: then its gradient is taken from half the rows.
-DiscriminatorPass discriminate(Context& context, Network& discriminator, const DiscriminatorBatch& batch,
+DiscriminatorPass discriminate(Context& context, Judge& discriminator, const DiscriminatorBatch& batch,
                                std::span<const ActivePenalty> penalties);
 
 }  // namespace ganforge

@@ -12,8 +12,11 @@ constexpr std::pair<const char*, Schedule::Kind> decay_kinds[] = {{"constant", S
                                                                   {"linear", Schedule::Kind::linear},
                                                                   {"cosine", Schedule::Kind::cosine},
                                                                   {"step", Schedule::Kind::step}};
-constexpr std::pair<const char*, Penalty::Kind> penalty_kinds[] = {
-    {"r1", Penalty::Kind::r1}, {"r2", Penalty::Kind::r2}, {"gp", Penalty::Kind::gp}, {"dragan", Penalty::Kind::dragan}};
+constexpr std::pair<const char*, Penalty::Kind> penalty_kinds[] = {{"r1", Penalty::Kind::r1},
+                                                                   {"r2", Penalty::Kind::r2},
+                                                                   {"gp", Penalty::Kind::gp},
+                                                                   {"dragan", Penalty::Kind::dragan},
+                                                                   {"consistency", Penalty::Kind::consistency}};
 
 }  // namespace
 
@@ -28,13 +31,15 @@ void read_decay(TableReader& parent, const char* key, const std::string& source,
   reader.read("to", decay.to);
   reader.read("begin", decay.begin);
   reader.read("end", decay.end);
+  reader.read("images", decay.images);
   reader.finish();
 }
 
 std::string toml_decay(const char* key, const Decay& decay) {
   if (decay.kind == Schedule::Kind::constant) return {};
-  return fmt::format("{} = {{ kind = \"{}\", to = {}, begin = {}, end = {} }}\n", key,
-                     word_for(decay_kinds, decay.kind), toml_number(decay.to), decay.begin, decay.end);
+  return fmt::format("{} = {{ kind = \"{}\", to = {}, begin = {}, {} }}\n", key, word_for(decay_kinds, decay.kind),
+                     toml_number(decay.to), decay.begin,
+                     decay.images > 0 ? fmt::format("images = {}", decay.images) : fmt::format("end = {}", decay.end));
 }
 
 void validate_decay(const std::string& key, const Decay& decay) {
@@ -42,6 +47,9 @@ void validate_decay(const std::string& key, const Decay& decay) {
   if (!std::isfinite(decay.to) || decay.to < 0)
     throw ConfigError(fmt::format("{}.to must be a number that is not negative, got {}", key, decay.to));
   if (decay.begin < 0) throw ConfigError(fmt::format("{}.begin must be 0 or more, got {}", key, decay.begin));
+  if (decay.images < 0) throw ConfigError(fmt::format("{}.images must be 0 or more, got {}", key, decay.images));
+  if (decay.images > 0 && decay.end > 0)
+    throw ConfigError(fmt::format("{}.images must be absent where end is given, got {}", key, decay.images));
   const bool span = decay.kind != Schedule::Kind::step && decay.end != 0;
   if (span && decay.end <= decay.begin)
     throw ConfigError(

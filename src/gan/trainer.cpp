@@ -1,6 +1,8 @@
 #include "kernels/adam.h"
 #include "kernels/prologue.h"
-#include "src/gan/penalties.h"
+#include "src/gan/judge.h"
+#include "src/gan/penalty_toml.h"
+#include "src/gan/shapes.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
@@ -39,33 +41,23 @@ const std::string& bad_parameter(const Network& network, std::int64_t elements, 
   return network.parameter_at(line * bad_line).name;
 }
 
-Shape batched(std::int64_t n, const Shape& sample) {
-  std::vector<std::int64_t> extents = {n};
-  extents.insert(extents.end(), sample.extents().begin(), sample.extents().end());
-  return Shape(extents);
-}
-
 void check(const TrainerOptions& o, const Dataset& data) {
   if (!o.generator || !o.discriminator) throw ConfigError("a generator and a discriminator are wanted");
   validate(o);
   if (samples_per_step(o) > data.count())
     throw ConfigError(fmt::format(
-        "a step draws {} samples (batch {} × d_steps {}{}), but {} has {}; use a smaller batch", samples_per_step(o),
-        o.batch, o.d_steps, samples_per_step(o) > o.batch * o.d_steps ? ", and a batch for the generator" : "",
-        data.name(), data.count()));
-}
-
-/// Shape [n, 1, …] that multiplies samples one by one.
-Shape one_a_sample(std::int64_t n, const Shape& sample) {
-  std::vector<std::int64_t> extents(static_cast<std::size_t>(sample.rank()) + 1, 1);
-  extents[0] = n;
-  return Shape(extents);
+        "a step draws {} samples (batch {}{} × d_steps {}{}), but {} has {}; use a smaller batch", samples_per_step(o),
+        o.batch, o.accumulate > 1 ? fmt::format(" × accumulate {}", o.accumulate) : "", o.d_steps,
+        samples_per_step(o) > o.batch * o.accumulate * o.d_steps ? ", and a batch for the generator" : "", data.name(),
+        data.count()));
+  if (o.augment && data.sample().rank() != 3)
+    throw ConfigError(fmt::format("augment is for images, but samples of {} are {}", data.name(), data.sample().str()));
 }
 
 }  // namespace
 
 std::int64_t samples_per_step(const TrainerOptions& o) {
-  return o.batch * (o.d_steps + (o.fresh_latents && is_relativistic(o.objective) ? 1 : 0));
+  return o.batch * o.accumulate * (o.d_steps + (o.fresh_latents && is_relativistic(o.objective) ? 1 : 0));
 }
 
 void write_png(const std::filesystem::path& path, const Samples& samples) {
@@ -86,110 +78,28 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
       ring_(device, static_cast<std::size_t>(ring_rows * statistics_slots) * sizeof(float)),
       ring_tick_(device, static_cast<std::size_t>(ring_rows) * sizeof(std::int64_t)) {
   check(options_, data_);
-  const std::int64_t n = options_.batch;
+  const std::int64_t n = options_.batch, per_step = n * options_.accumulate;
   generator_ = std::make_unique<Network>(store_, "generator", options_.generator, batched(n, options_.latent.shape));
   if (generator_->output_shape() != batched(n, data_.sample()))
     throw ShapeError(fmt::format("the generator makes samples {}, but those of {} are {}",
                                  Shape(generator_->output_shape().extents().subspan(1)).str(), data_.name(),
                                  data_.sample().str()));
-  discriminator_ =
-      std::make_unique<Network>(store_, "discriminator", options_.discriminator, batched(n, data_.sample()));
-  if (discriminator_->output_shape().elements() != n)
-    throw ShapeError(fmt::format("the discriminator must make one number a sample, but makes {}",
+  discriminator_ = std::make_unique<Network>(store_, "discriminator", options_.discriminator,
+                                             batched(n / options_.pack, packed_shape(data_.sample(), options_.pack)));
+  if (discriminator_->output_shape().elements() != n / options_.pack)
+    throw ShapeError(fmt::format("the discriminator must make one number a {}, but makes {}",
+                                 options_.pack > 1 ? "pack of samples" : "sample",
                                  Shape(discriminator_->output_shape().extents().subspan(1)).str()));
-  if (options_.ema_half_life > 0) options_.ema_decay = std::exp2(-static_cast<float>(n) / options_.ema_half_life);
-  if (options_.ema_decay > 0) generator_->enable_ema(options_.ema_decay);
+  if (options_.ema_half_life > 0)
+    options_.ema_decay = std::exp2(-static_cast<float>(per_step) / options_.ema_half_life);
+  if (options_.ema_decay > 0 || options_.ema_half_life_decay.kind != Schedule::Kind::constant)
+    generator_->enable_ema(options_.ema_decay);
+  for_each_decay(options_, [&](Decay& decay) {
+    if (decay.images > 0) decay.end = decay.begin + std::max<std::int64_t>(decay.images / per_step, 1);
+  });
   for (const Penalty& penalty : options_.penalties)
     if (penalty.interval > 1) lazy_interval_ = penalty.interval;
   compile_programs();
-}
-
-/// The prologue draws for all updates of a step at once; `lazy`: with the penalties that only some steps have.
-void Trainer::build_step(Graph& graph, bool lazy) {
-  const TrainerOptions& o = options_;
-  Context context(graph, store_, Mode::training);
-  const std::int64_t n = o.batch, rows = n * o.d_steps;
-  const bool fresh_reals = samples_per_step(o) > rows;
-  DrawOptions wanted;
-  wanted.rows = samples_per_step(o);
-  wanted.low = o.low;
-  wanted.high = o.high;
-  LatentSpec latent = o.latent;
-  latent.shape = batched(o.fresh_latents ? rows + n : rows, latent.shape);
-  wanted.latents = {latent};
-  wanted.schedules = {o.discriminator_lr_decay.from(o.discriminator_adam.lr),
-                      o.generator_lr_decay.from(o.generator_adam.lr)};
-
-  std::vector<Penalty> active;
-  int share = 0, dragan_share = 0, noise = 0;  // numbers of latents, 0: none
-  const auto draw_uniform = [&](const Shape& shape) {
-    wanted.latents.emplace_back(shape, true, 0.0f, 1.0f);
-    return static_cast<int>(wanted.latents.size()) - 1;
-  };
-  for (Penalty p : o.penalties) {
-    if (p.interval > 1 && !lazy) continue;
-    if (p.kind == Penalty::Kind::gp) share = draw_uniform(one_a_sample(rows, data_.sample()));
-    if (p.kind == Penalty::Kind::dragan) {
-      dragan_share = draw_uniform(one_a_sample(rows, data_.sample()));
-      noise = draw_uniform(batched(rows, data_.sample()));
-    }
-    p.weight *= static_cast<float>(p.interval);
-    p.decay.to *= static_cast<float>(p.interval);
-    if (p.decay.kind != Schedule::Kind::constant) wanted.schedules.push_back(p.decay.from(p.weight));
-    active.push_back(p);
-  }
-
-  const Drawn drawn = draw(context, data_, wanted);
-  std::vector<ActivePenalty> penalties;
-  std::size_t next_schedule = 2;
-  for (const Penalty& p : active)
-    penalties.push_back({p.kind, p.decay.kind != Schedule::Kind::constant
-                                     ? drawn.schedules[next_schedule++]
-                                     : constant(graph, static_cast<double>(p.weight), {DType::float32, {}})});
-  const Values reals = split(drawn.real, static_cast<int>(drawn.real.shape()[0] / n));
-  const Values latents = split(drawn.latents[0], static_cast<int>(latent.shape[0] / n));
-  const auto part = [&](int number, std::size_t k) {
-    return number > 0 ? split(drawn.latents[static_cast<std::size_t>(number)], o.d_steps)[k] : Value();
-  };
-
-  Value real, fake, penalty;
-  DiscriminatorLoss d;
-  UpdateCheck d_check;
-  for (std::size_t k = 0; k < static_cast<std::size_t>(o.d_steps); ++k) {
-    real = reals[k];
-    fake = (*generator_)(context, latents[k]);
-    const DiscriminatorPass pass = discriminate(
-        context, *discriminator_, {real, fake, part(share, k), part(dragan_share, k), part(noise, k)}, penalties);
-    d = discriminator_loss(pass.logits, o.objective, o.real_target);
-    penalty = pass.penalty;
-    d_check =
-        adam(context, *discriminator_, grad(penalty ? d.loss + penalty : d.loss, discriminator_->parameters(context)),
-             o.discriminator_adam, drawn.schedules[0]);
-    if (o.weight_clip > 0) {
-      Variable& weights = discriminator_->weights();
-      const double limit = static_cast<double>(o.weight_clip);
-      graph.assign(weights, clamp(graph.read(weights), -limit, limit));
-    }
-  }
-  // Reads the weights just assigned; those get no gradient here, so none is computed.
-  if (o.fresh_latents) fake = (*generator_)(context, latents.back());
-  if (fresh_reals) real = reals.back();
-  const Value on_real = is_relativistic(o.objective) ? (*discriminator_)(context, real) : Value();
-  const Value g_loss = generator_loss((*discriminator_)(context, fake), o.objective, on_real);
-  const UpdateCheck g_check =
-      adam(context, *generator_, grad(g_loss, generator_->parameters(context)), o.generator_adam, drawn.schedules[1]);
-  std::vector<std::pair<std::string, Value>> report = {{"d_loss", d.loss},
-                                                       {"g_loss", g_loss},
-                                                       {"d_real", d.d_real},
-                                                       {"d_fake", d.d_fake},
-                                                       {"d_accuracy", d.accuracy},
-                                                       {"d_weights", d_check.weights},
-                                                       {"d_gradients", d_check.gradients},
-                                                       {"g_weights", g_check.weights},
-                                                       {"g_gradients", g_check.gradients}};
-  if (!o.penalties.empty())
-    report.emplace_back("penalty", penalty ? penalty : constant(graph, 0, {DType::float32, {}}));
-  context.report(report);
 }
 
 void Trainer::build_sampling(Graph& graph) {

@@ -69,9 +69,9 @@ Context::Scope::~Scope() {
   context_.graph_->set_scope(outer_);
 }
 
-Value Context::parameter(const std::string& name, const Shape& shape, const Initializer& initial) {
+Value Context::parameter(const std::string& name, const Shape& shape, const Initializer& initial, bool spectral_norm) {
   if (!network_) throw Error(fmt::format("parameter '{}' was asked for outside a Network", name));
-  return network_->parameter(*this, scope_ + "/" + name, shape, initial);
+  return network_->parameter(*this, scope_ + "/" + name, shape, initial, spectral_norm);
 }
 
 Value Context::state(const std::string& name, const Shape& shape, const Initializer& initial) {

@@ -36,8 +36,9 @@ Shape filter(const Context& context, const char* layer, Value x, std::int64_t ch
   if (x.shape().rank() != 4)
     fail(context, layer, fmt::format("takes images [N, H, W, C], got {}; put a reshape before it", x.shape().str()));
   if (groups < 1 || x.shape()[3] % groups != 0 || out_channels % groups != 0)
-    fail(context, layer, fmt::format("{} input and {} output channels do not divide into {} groups", x.shape()[3],
-                                     out_channels, groups));
+    fail(context, layer,
+         fmt::format("{} input and {} output channels do not divide into {} groups", x.shape()[3], out_channels,
+                     groups));
   if (out_channels < 1 || kernel[0] < 1 || kernel[1] < 1)
     fail(context, layer, fmt::format("{} output channels, kernel {}×{}", out_channels, kernel[0], kernel[1]));
   return {channels, kernel[0], kernel[1], by_group / groups};
@@ -48,7 +49,7 @@ Shape filter(const Context& context, const char* layer, Value x, std::int64_t ch
 Value Conv2d::operator()(Context& context, Value x, const Activation& activation) const {
   const auto size = per_axis(context, name, "kernel", kernel);
   const Shape shape = filter(context, name, x, out_channels, x.shape()[-1], out_channels, groups, size);
-  const Value w = context.parameter("w", shape, init);
+  const Value w = context.parameter("w", shape, init, spectral_norm);
   const Value b = bias ? context.parameter("b", {out_channels}, Initializer::zeros()) : Value();
   const Conv2dOptions options{per_axis(context, name, "stride", stride), padding_of(context, name, padding),
                               per_axis(context, name, "dilation", dilation), groups};
@@ -60,10 +61,9 @@ Value ConvTranspose2d::operator()(Context& context, Value x, const Activation& a
   const Shape shape = filter(context, name, x, x.shape()[-1], out_channels, out_channels, groups, size);
   const Value w = context.parameter("w", shape, init);
   const Value b = bias ? context.parameter("b", {out_channels}, Initializer::zeros()) : Value();
-  const ConvTranspose2dOptions options{
-      per_axis(context, name, "stride", stride), padding_of(context, name, padding),
-      per_axis(context, name, "dilation", dilation), groups,
-      per_axis(context, name, "output_padding", output_padding)};
+  const ConvTranspose2dOptions options{per_axis(context, name, "stride", stride), padding_of(context, name, padding),
+                                       per_axis(context, name, "dilation", dilation), groups,
+                                       per_axis(context, name, "output_padding", output_padding)};
   return conv_transpose2d(x, w, options, b, activation);
 }
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 
 namespace ganforge {
@@ -81,6 +82,24 @@ Value LayerNorm::operator()(Context& context, Value x, const Activation& activat
 Value GroupNorm::operator()(Context& context, Value x, const Activation& activation) const {
   const Affine affine = parameters(context, x, init);
   return group_norm(x, groups, affine.gamma, affine.beta, eps, activation);
+}
+
+Value MinibatchStddev::operator()(Context& context, Value x) const {
+  const Shape shape = x.shape();
+  if (shape.rank() != 2 && shape.rank() != 4)
+    throw ShapeError(
+        fmt::format("{}: minibatch_stddev takes [N, features] or [N, H, W, C], got {}", context.scope(), shape.str()));
+  const std::int64_t block = shape[0] / context.groups(), group = std::min(group_size, block);
+  if (group < 1 || block % group != 0)
+    throw ShapeError(fmt::format("{}: minibatch_stddev: {} samples do not divide into groups of {}", context.scope(),
+                                 block, group_size));
+  const std::int64_t groups = shape[0] / group;
+  const Value members = reshape(x, {groups, group, -1});
+  const Value distance = members - reshape(mean(members, {1}), {groups, 1, -1});
+  const Value deviation = mean(sqrt(mean(square(distance), {1}) + 1e-8), {1});
+  const Shape plane = shape.with(shape.rank() - 1, 1);
+  const Value repeated = broadcast(reshape(deviation, {groups, 1, 1}), {groups, group, plane.elements() / shape[0]});
+  return concat({x, reshape(repeated, plane)}, -1);
 }
 
 Value Dropout::operator()(Context& context, Value x) const {

@@ -12,9 +12,10 @@
 namespace ganforge {
 namespace {
 
-using KnownLayers = std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm, Dropout,
-                               AvgPool2d, MaxPool2d, GlobalAvgPool, GlobalSumPool, Upsample, Downsample, PixelShuffle,
-                               LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape, Basis, Residual>;
+using KnownLayers = std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm,
+                               MinibatchStddev, Dropout, AvgPool2d, MaxPool2d, GlobalAvgPool, GlobalSumPool, Upsample,
+                               Downsample, PixelShuffle, LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape, Basis,
+                               Residual>;
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
   const std::string near = nearest(word, known);

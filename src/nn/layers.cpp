@@ -12,7 +12,7 @@ Value Linear::operator()(Context& context, Value x, const Activation& activation
                                  x.shape().str()));
   if (out_features < 1)
     throw ShapeError(fmt::format("{}: linear with {} output features", context.scope(), out_features));
-  const Value w = context.parameter("w", {out_features, x.shape()[1]}, init);
+  const Value w = context.parameter("w", {out_features, x.shape()[1]}, init, spectral_norm);
   const Value b = bias ? context.parameter("b", {out_features}, bias_init) : Value();
   return linear(x, w, b, activation);
 }

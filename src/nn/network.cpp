@@ -1,5 +1,6 @@
 #include <ganforge/error.h>
 #include <ganforge/nn.h>
+#include <ganforge/spectral_norm.h>
 
 #include <fmt/format.h>
 
@@ -9,6 +10,7 @@ namespace ganforge {
 namespace {
 
 constexpr std::int64_t flat_alignment = 16;  // floats: 64 bytes
+constexpr auto vector_suffix = "_u";         // of a spectral norm's state
 
 std::int64_t align(std::int64_t elements) {
   return (elements + flat_alignment - 1) / flat_alignment * flat_alignment;
@@ -40,19 +42,46 @@ Value Network::operator()(const Context& context, Value x) {
   Context own = context;
   own.network_ = this;
   const Context::Scope scope(own, name_);
+  const std::map<std::string, Value> normalised =
+      registering_ ? std::map<std::string, Value>() : normalised_weights(own);
+  own.normalised_ = &normalised;
   return model_(own, x);
 }
 
+/// All at once: on CUDA the layers share launches.
+std::map<std::string, Value> Network::normalised_weights(const Context& context) const {
+  Graph& graph = context.graph();
+  std::vector<std::pair<const Parameter*, PowerIteration>> iterations;
+  for (const Parameter& parameter : parameters_) {
+    if (!parameter.spectral_norm) continue;
+    Variable& u = *store_->find(parameter.name + vector_suffix);
+    iterations.emplace_back(&parameter, power_iteration(view(context, parameter), graph.read(u)));
+  }
+  std::map<std::string, Value> normalised;
+  for (const auto& [parameter, iteration] : iterations) {
+    normalised[parameter->name] = spectral_normalise(view(context, *parameter), iteration);
+    if (context.training()) graph.assign(*store_->find(parameter->name + vector_suffix), iteration.u);
+  }
+  return normalised;
+}
+
 Value Network::parameter(const Context& context, const std::string& name, const Shape& shape,
-                         const Initializer& initial) {
+                         const Initializer& initial, bool spectral_norm) {
   auto found = std::ranges::find(parameters_, name, &Parameter::name);
   if (registering_) {
-    if (found == parameters_.end()) parameters_.push_back({name, shape, initial, 0});
+    if (found == parameters_.end()) {
+      parameters_.push_back({name, shape, initial, 0, spectral_norm});
+      if (spectral_norm && !store_->find(name + vector_suffix)) {
+        Variable& u = store_->variable(name + vector_suffix, {DType::float32, {shape[0]}});
+        store_->upload(u, initial_values(Initializer::normal(0, 1), u.name, u.type.shape, store_->seed()).data());
+      }
+    }
     return context.graph().input(name, {DType::float32, shape});
   }
   if (found == parameters_.end() || found->shape != shape)
     throw ShapeError(fmt::format("{} is {}, but was built as {}: the network was made for inputs {}", name, shape.str(),
                                  found == parameters_.end() ? "nothing" : found->shape.str(), input_.str()));
+  if (found->spectral_norm) return context.normalised_->at(name);
   return view(context, *found);
 }
 
@@ -104,16 +133,12 @@ std::string Network::summary() const {
   return text + fmt::format("{:<24}{:<24}{:>12}\n", "", "", parameter_count());
 }
 
-UpdateCheck adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr) {
-  Graph& graph = context.graph();
-  VariableStore& store = context.store();
+Value flat_gradient(Context& context, Network& network, const Values& gradients) {
   const std::vector<Network::Parameter>& parameters = network.parameter_list();
   if (gradients.size() != parameters.size())
     throw Error(
         fmt::format("{} has {} parameters, got {} gradients", network.name(), parameters.size(), gradients.size()));
   if (parameters.empty()) throw Error(fmt::format("{} has no trainable parameters", network.name()));
-  if (options.ema_decay > 0)
-    throw Error(fmt::format("{}: a network keeps its own moving average: enable_ema(decay)", network.name()));
   Values pieces;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i])
@@ -123,21 +148,36 @@ UpdateCheck adam(Context& context, Network& network, const Values& gradients, co
                       parameters[i].name));
     pieces.push_back(reshape(gradients[i], {-1}));
   }
-  const Type& flat = network.weights().type;
-  Variable& m = store.variable(network.name() + "/adam_m", flat);
-  Variable& v = store.variable(network.name() + "/adam_v", flat);
+  Graph& graph = context.graph();
+  const std::string outer = graph.scope();
+  graph.set_scope(network.name());
+  const Value flat = concat_aligned(pieces, flat_alignment);
+  graph.set_scope(outer);
+  return flat;
+}
+
+UpdateCheck adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options,
+                 const AdamRates& rates) {
+  return adam(context, network, flat_gradient(context, network, gradients), options, rates);
+}
+
+UpdateCheck adam(Context& context, Network& network, Value flat, const AdamOptions& options, const AdamRates& rates) {
+  if (options.ema_decay > 0)
+    throw Error(fmt::format("{}: a network keeps its own moving average: enable_ema(decay)", network.name()));
+  Graph& graph = context.graph();
+  VariableStore& store = context.store();
+  const Type& type = network.weights().type;
+  Variable& m = store.variable(network.name() + "/adam_m", type);
+  Variable& v = store.variable(network.name() + "/adam_v", type);
   Variable& t = store.variable(network.name() + "/adam_t", {DType::float32, {}});
   AdamState state{graph.read(network.weights()), graph.read(m), graph.read(v), graph.read(t), {}};
   if (network.ema()) state.ema = graph.read(*network.ema());
 
   const std::string outer = graph.scope();
   graph.set_scope(network.name());
-  const Value g = concat_aligned(pieces, flat_alignment);
   AdamOptions step = options;
   step.ema_decay = network.ema_decay();
-  const AdamResult next =
-      adam_step(state, g, lr ? lr : constant(graph, static_cast<double>(options.lr), {DType::float32, {}}), step);
-
+  const AdamResult next = adam_step(state, flat, rates, step);
   graph.assign(network.weights(), next.w);
   graph.assign(m, next.m);
   graph.assign(v, next.v);

@@ -8,13 +8,18 @@
 namespace ganforge {
 namespace {
 
-/// w, g, m, v, t, lr[, ema] → w, m, v, t, bad_w, bad_g[, ema]
+/// w, g, m, v, t, lr[, ema][, beta2][, ema decay][, gradient scale] → w, m, v, t, bad_w, bad_g[, ema]
 class AdamOp : public Op {
  public:
-  explicit AdamOp(AdamOptions options) : o_(options) {}
+  struct Present {
+    bool ema, beta2, ema_decay, scale;
+  };
+  AdamOp(AdamOptions options, Present present) : o_(options), present_(present) {}
   std::string describe() const override {
-    std::string text =
-        fmt::format("adam beta1={} beta2={} eps={} ema_decay={}", o_.beta1, o_.beta2, o_.eps, o_.ema_decay);
+    std::string text = fmt::format("adam beta1={} beta2={} eps={} ema_decay={}", o_.beta1,
+                                   present_.beta2 ? "given" : fmt::format("{}", o_.beta2), o_.eps,
+                                   present_.ema_decay ? "given" : fmt::format("{}", o_.ema_decay));
+    if (present_.scale) text += " scaled";
     for (const AdamSegment& s : o_.segments) text += fmt::format(" to {}: lr×{} decay={}", s.end, s.lr_scale, s.decay);
     return text;
   }
@@ -36,29 +41,34 @@ class AdamOp : public Op {
       end = s.end;
     }
     Types out = {in[0], in[0], in[0], in[4], in[4], in[4]};
-    if (in.size() > 6) {
+    if (present_.ema) {
       require(in[6] == in[0], fmt::format("w is {}, ema {}", in[0].str(), in[6].str()));
       out.push_back(in[0]);
     }
+    for (std::size_t i = first_rate(); i < in.size(); ++i)
+      require(in[i].shape.rank() == 0, fmt::format("a rate must be a scalar, got {}", in[i].str()));
     return out;
   }
 
   Values expand(const Values& in) const override {
-    const Value w = in[0], g = in[1], lr = in[5], t = in[4] + 1.0;
-    const double beta1 = static_cast<double>(o_.beta1), beta2 = static_cast<double>(o_.beta2);
-    const Value m = in[2] * beta1 + g * (1 - beta1);
-    const Value v = in[3] * beta2 + square(g) * (1 - beta2);
-    const auto correction = [&](double beta) { return affine(exp(t * std::log(beta)), -1, 1); };  // 1 − βᵗ
-    Value step =
-        div(beta1 > 0 ? div(m, correction(beta1)) : m, sqrt(div(v, correction(beta2))) + static_cast<double>(o_.eps));
+    const Value w = in[0], lr = in[5], t = in[4] + 1.0;
+    std::size_t next = first_rate();
+    const auto rate = [&](bool present, float otherwise) {
+      return present ? in[next++] : constant(w.graph(), static_cast<double>(otherwise), {w.type().dtype, {}});
+    };
+    const Value beta2 = rate(present_.beta2, o_.beta2), ema_decay = rate(present_.ema_decay, o_.ema_decay);
+    const Value g = present_.scale ? in[next] * in[1] : in[1];
+    const auto mix = [](Value share, Value x, Value y) { return share * x + affine(share, -1, 1) * y; };
+    const double beta1 = static_cast<double>(o_.beta1);
+    const Value m = in[2] * beta1 + g * (1 - beta1), v = mix(beta2, in[3], square(g));
+    const auto one_minus = [](Value power) { return affine(power, -1, 1); };
+    Value step = div(beta1 > 0 ? div(m, one_minus(exp(t * std::log(beta1)))) : m,
+                     sqrt(div(v, one_minus(exp(t * log(beta2))))) + static_cast<double>(o_.eps));
     if (!o_.segments.empty())
       step = by_segment(w, &AdamSegment::lr_scale, 1) * (step + by_segment(w, &AdamSegment::decay, 0) * w);
     const Value new_w = w - lr * step;
-    Values out = {new_w, m, v, t, first_bad_line(w), first_bad_line(g)};
-    if (in.size() > 6) {
-      const double decay = static_cast<double>(o_.ema_decay);
-      out.push_back(in[6] * decay + new_w * (1 - decay));
-    }
+    Values out = {new_w, m, v, t, first_bad_line(w), first_bad_line(in[1])};
+    if (present_.ema) out.push_back(mix(ema_decay, in[6], new_w));
     return out;
   }
 
@@ -70,45 +80,51 @@ class AdamOp : public Op {
   Kernel prepare(Device&, const Types& in) const override {
     // The flat kernel walks whole cache lines; other sizes are expanded.
     if (in[0].dtype != DType::float32 || in[0].shape[0] % 16 != 0) return {};
-    const bool ema = in.size() > 6;
-    Kernel kernel = make_kernel([o = o_, n = in[0].shape[0], ema](const auto& stream, const Call& call) {
-      AdamArgs a{};
-      a.w = call.template input<float>(0);
-      a.g = call.template input<float>(1);
-      a.m = call.template input<float>(2);
-      a.v = call.template input<float>(3);
-      a.t = call.template input<float>(4);
-      a.lr = call.template input<float>(5);
-      a.new_w = call.template output<float>(0);
-      a.new_m = call.template output<float>(1);
-      a.new_v = call.template output<float>(2);
-      a.new_t = call.template output<float>(3);
-      a.bad_w = call.template output<float>(4);
-      a.bad_g = call.template output<float>(5);
-      if (ema) {
-        a.ema = call.template input<float>(6);
-        a.new_ema = call.template output<float>(6);
-      }
-      a.beta1 = o.beta1;
-      a.beta2 = o.beta2;
-      a.eps = o.eps;
-      a.ema_decay = o.ema_decay;
-      a.n = n;
-      a.segments = static_cast<int>(o.segments.size());
-      std::ranges::copy(o.segments, a.segment);
-      a.ticket = static_cast<unsigned*>(call.persistent);
-      adam(stream, a);
-    });
+    Kernel kernel = make_kernel(
+        [o = o_, n = in[0].shape[0], present = present_, first = first_rate()](const auto& stream, const Call& call) {
+          AdamArgs a{};
+          a.w = call.template input<float>(0);
+          a.g = call.template input<float>(1);
+          a.m = call.template input<float>(2);
+          a.v = call.template input<float>(3);
+          a.t = call.template input<float>(4);
+          a.lr = call.template input<float>(5);
+          a.new_w = call.template output<float>(0);
+          a.new_m = call.template output<float>(1);
+          a.new_v = call.template output<float>(2);
+          a.new_t = call.template output<float>(3);
+          if (present.ema) {
+            a.ema = call.template input<float>(6);
+            a.new_ema = call.template output<float>(6);
+          }
+          a.bad_w = call.template output<float>(4);
+          a.bad_g = call.template output<float>(5);
+          int next = static_cast<int>(first);
+          if (present.beta2) a.beta2_now = call.template input<float>(next++);
+          if (present.ema_decay) a.ema_decay_now = call.template input<float>(next++);
+          if (present.scale) a.g_scale = call.template input<float>(next++);
+          a.beta1 = o.beta1;
+          a.beta2 = o.beta2;
+          a.eps = o.eps;
+          a.ema_decay = o.ema_decay;
+          a.n = n;
+          a.segments = static_cast<int>(o.segments.size());
+          std::ranges::copy(o.segments, a.segment);
+          a.ticket = static_cast<unsigned*>(call.persistent);
+          adam(stream, a);
+        });
     kernel.persistent = adam_tickets * sizeof(unsigned);
     return kernel;
   }
 
   Cost cost(const Types& in) const override {
     const double n = static_cast<double>(in[0].shape[0]);
-    return {15 * n, (in.size() > 6 ? 36 : 28) * n};
+    return {15 * n, (present_.ema ? 36 : 28) * n};
   }
 
  private:
+  std::size_t first_rate() const { return present_.ema ? 7 : 6; }
+
   static Value first_bad_line(Value x) {
     const std::int64_t n = x.shape()[0], lines = (n + bad_line - 1) / bad_line;
     const Value line = floor(iota(x.graph(), x.type(), 0) * (1.0 / bad_line));
@@ -130,14 +146,21 @@ class AdamOp : public Op {
   }
 
   AdamOptions o_;
+  Present present_;
 };
 
 }  // namespace
 
-AdamResult adam_step(const AdamState& state, Value g, Value lr, const AdamOptions& options) {
+AdamResult adam_step(const AdamState& state, Value g, const AdamRates& rates, const AdamOptions& options) {
+  Graph& graph = state.w.graph();
+  const Value lr = rates.lr ? rates.lr : constant(graph, static_cast<double>(options.lr), {state.w.type().dtype, {}});
   Values in = {state.w, g, state.m, state.v, state.t, lr};
   if (state.ema) in.push_back(state.ema);
-  const Values out = state.w.graph().add(AdamOp(options), in);
+  for (const Value& rate : {rates.beta2, rates.ema_decay, rates.gradient_scale})
+    if (rate) in.push_back(rate);
+  const AdamOp::Present present{static_cast<bool>(state.ema), static_cast<bool>(rates.beta2),
+                                static_cast<bool>(rates.ema_decay), static_cast<bool>(rates.gradient_scale)};
+  const Values out = graph.add(AdamOp(options, present), in);
   return {{out[0], out[1], out[2], out[3], state.ema ? out[6] : Value()}, out[4], out[5]};
 }
 

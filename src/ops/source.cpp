@@ -176,7 +176,8 @@ class ScheduleOp : public SourceOp {
 
 std::string describe(const Schedule& s) {
   constexpr const char* names[] = {"constant", "linear", "cosine", "step"};
-  return fmt::format("{}({},{},{},{})", names[static_cast<int>(s.kind)], s.from, s.to, s.begin, s.end);
+  return fmt::format("{}{}({},{},{},{})", s.half_life ? "half-life " : "", names[static_cast<int>(s.kind)], s.from,
+                     s.to, s.begin, s.end);
 }
 
 std::optional<double> constant_number(Value value) {
