@@ -17,7 +17,7 @@ install(PROGRAMS scripts/gpu-check.sh DESTINATION share/ganforge)
 install(DIRECTORY bench/peers DESTINATION share/ganforge FILES_MATCHING PATTERN "*.py")
 install(CODE "set(BUNDLED \"\${CMAKE_INSTALL_PREFIX}/${bundled}\")
               set(DOC \"\${CMAKE_INSTALL_PREFIX}/share/doc/ganforge/licences\")
-              set(BUILT_IN \"${GANFORGE_OPENBLAS};${CLI11_DIR};${GANFORGE_TOMLPLUSPLUS}/toml++/toml.h;${nlohmann_json_DIR};${fmt_DIR}\")
+              set(BUILT_IN \"${GANFORGE_OPENBLAS};${CLI11_DIR};${GANFORGE_TOMLPLUSPLUS}/toml++/toml.h;${GANFORGE_EIGEN}/Eigen/Eigenvalues;${nlohmann_json_DIR};${fmt_DIR}\")
               set(CUDA_RUNTIME \"${GANFORGE_CUDART_LIBRARY}\")")
 install(SCRIPT cmake/bundle_licences.cmake)
 

@@ -6,7 +6,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config libopenblas-openmp-dev libdnnl-dev libcli11-dev libtomlplusplus-dev
-          nlohmann-json3-dev libfmt-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev dataset-fashion-mnist)
+          nlohmann-json3-dev libfmt-dev libeigen3-dev libpng-dev libjpeg-dev libwebp-dev zlib1g-dev dataset-fashion-mnist)
 for option in "$@"; do
   case $option in
     --tests) packages+=(libgtest-dev) ;;

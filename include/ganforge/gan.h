@@ -224,6 +224,8 @@ struct Config {
   std::int64_t keep_checkpoints = 3;
   /// Names of the classes that a conditional model was made for; empty: those of the data.
   std::vector<std::string> classes;
+  std::int64_t eval_every = 0;  ///< steps between measurements (training_eval.h); 0: none
+  std::int64_t eval_samples = 2500;
   Sequential generator, discriminator;
   TrainerOptions training;                ///< but for the models
   ConvPolicy convolutions;                ///< for Device::conv_policy(), before the trainer is made

@@ -1,6 +1,7 @@
 // Everything.
 #pragma once
 
+#include <ganforge/classifier.h>
 #include <ganforge/config.h>
 #include <ganforge/data.h>
 #include <ganforge/device.h>
@@ -10,6 +11,7 @@
 #include <ganforge/graph.h>
 #include <ganforge/labels.h>
 #include <ganforge/layers.h>
+#include <ganforge/metrics.h>
 #include <ganforge/ops.h>
 #include <ganforge/program.h>
 #include <ganforge/store.h>

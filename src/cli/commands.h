@@ -8,6 +8,7 @@ namespace ganforge {
 Command train_command();
 Command sample_command();
 Command eval_command();
+Command train_classifier_command();
 Command info_command();
 Command bench_command();
 Command selftest_command();

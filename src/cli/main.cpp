@@ -18,14 +18,16 @@ namespace ganforge {
 namespace {
 
 int run(const std::vector<std::string>& words) {
-  const std::vector<Command> commands = {train_command(),       sample_command(),   eval_command(),
-                                         info_command(),        bench_command(),    selftest_command(),
-                                         data_convert_command(), data_inspect_command()};
+  const std::vector<Command> commands = {
+      train_command(), sample_command(),   eval_command(),         train_classifier_command(), info_command(),
+      bench_command(), selftest_command(), data_convert_command(), data_inspect_command()};
   std::vector<std::string> names;
   for (const Command& command : commands) names.push_back(command.name);
 
   if (words.empty())
-    throw UsageError("a command is missing: train, sample, eval, info, bench, selftest or data; see `ganforge --help`");
+    throw UsageError(
+        "a command is missing: train, sample, eval, train-classifier, info, bench, selftest or data; see `ganforge "
+        "--help`");
   const std::string& word = words[0];
   if (word == "--help" || word == "-h" || word == "help") {
     fmt::print("{}", help(commands));

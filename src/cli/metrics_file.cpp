@@ -51,7 +51,8 @@ void MetricsFile::cut_back(std::int64_t step) {
         return row.contains(key) && row[key].is_number() ? row[key].get<double>()
                                                          : std::numeric_limits<double>::quiet_NaN();
       };
-      note(row["step"].get<std::int64_t>(), number("d_loss"), number("g_loss"), number("seconds"));
+      if (row.contains("d_loss"))
+        note(row["step"].get<std::int64_t>(), number("d_loss"), number("g_loss"), number("seconds"));
     }
     size_ += static_cast<std::int64_t>(line.size()) + 1;
   }
@@ -73,6 +74,18 @@ void MetricsFile::append(const Stats& stats, double images_per_s, double seconds
       "\n",
       stats.step, stats.images, json_number(stats.d_loss), json_number(stats.g_loss), json_number(stats.d_real),
       json_number(stats.d_fake), json_number(stats.d_accuracy), json_number(stats.penalty), more, images_per_s, seconds);
+  write_line(line);
+  note(stats.step, static_cast<double>(stats.d_loss), static_cast<double>(stats.g_loss), seconds);
+}
+
+void MetricsFile::append_metrics(std::int64_t step, std::int64_t images,
+                                 const std::vector<std::pair<std::string, double>>& metrics, double seconds) {
+  std::string line = fmt::format(R"({{"step":{},"images":{})", step, images);
+  for (const auto& [name, value] : metrics) line += fmt::format(R"(,"{}":{})", name, json_number(value));
+  write_line(line + fmt::format(",\"seconds\":{:.3f}}}\n", seconds));
+}
+
+void MetricsFile::write_line(const std::string& line) {
   for (std::size_t done = 0; done < line.size();) {
     const ssize_t written = ::write(file_, line.data() + done, line.size() - done);
     if (written < 0 && errno == EINTR) continue;
@@ -84,7 +97,6 @@ void MetricsFile::append(const Stats& stats, double images_per_s, double seconds
     done += static_cast<std::size_t>(written);
   }
   size_ += static_cast<std::int64_t>(line.size());
-  note(stats.step, static_cast<double>(stats.d_loss), static_cast<double>(stats.g_loss), seconds);
 }
 
 void MetricsFile::flush() {

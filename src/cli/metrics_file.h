@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ganforge {
@@ -20,6 +21,9 @@ class MetricsFile {
   void cut_back(std::int64_t step);
   /// A line is there whole or not at all. Throws FormatError if it cannot be written.
   void append(const Stats& stats, double images_per_s, double seconds);
+  /// A line of what was measured after a step.
+  void append_metrics(std::int64_t step, std::int64_t images,
+                      const std::vector<std::pair<std::string, double>>& metrics, double seconds);
   /// Waits until the lines are on the disk.
   void flush();
   /// The chart of what is in the file.
@@ -29,6 +33,7 @@ class MetricsFile {
 
  private:
   [[noreturn]] void fail(const char* doing, int error) const;
+  void write_line(const std::string& line);
   void note(std::int64_t step, double d_loss, double g_loss, double seconds);
 
   std::filesystem::path path_;

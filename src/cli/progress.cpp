@@ -76,6 +76,12 @@ void Progress::show(const Stats& stats, const Meter& meter) {
   if (std::fputs(line.c_str(), stdout) < 0 || std::fflush(stdout) != 0) style_ = Style::none;
 }
 
+void Progress::say(const std::string& line) {
+  if (style_ == Style::none) return;
+  end_line();
+  if (std::fputs((line + '\n').c_str(), stdout) < 0 || std::fflush(stdout) != 0) style_ = Style::none;
+}
+
 void Progress::end_line() {
   if (open_) std::fputs("\n", stdout);
   open_ = false;

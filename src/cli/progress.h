@@ -39,6 +39,8 @@ class Progress {
   Progress(const Progress&) = delete;
 
   void show(const Stats& stats, const Meter& meter);
+  /// A line of its own, unless the style is none.
+  void say(const std::string& line);
   /// Ends the live line, so that other text can follow.
   void end_line();
 

@@ -179,4 +179,13 @@ Checkpoint newest_checkpoint(const fs::path& run_or_checkpoint, std::vector<std:
                                 (run_or_checkpoint / "config.toml").string()));
 }
 
+fs::path best_checkpoint(const fs::path& run) {
+  const fs::path best = RunFolder::open(run).best_checkpoint();
+  std::error_code error;
+  if (!fs::is_regular_file(best, error))
+    throw FormatError(fmt::format("{}: no such file: a run keeps its best checkpoint if it is trained with --eval-every",
+                                  best.string()));
+  return best;
+}
+
 }  // namespace ganforge

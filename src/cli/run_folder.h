@@ -8,6 +8,7 @@
 //     events.jsonl   only if something went wrong
 //     samples/step-000500.png
 //     checkpoints/step-000500.safetensors
+//     checkpoints/best.safetensors  with eval_every: the best so far
 #pragma once
 
 #include <cstdint>
@@ -37,6 +38,7 @@ class RunFolder {
   std::filesystem::path events() const { return path_ / "events.jsonl"; }
   std::filesystem::path sample(std::int64_t step) const;
   std::filesystem::path checkpoint(std::int64_t step) const;
+  std::filesystem::path best_checkpoint() const { return path_ / "checkpoints" / "best.safetensors"; }
 
   /// Makes the folders of samples and checkpoints if they are missing.
   void make_folders() const;
@@ -56,5 +58,7 @@ class RunFolder {
 /// The newest checkpoint of a run folder that is whole, or the one named. `notices` receives a line about each that is
 /// damaged. Throws FormatError if there is none.
 Checkpoint newest_checkpoint(const std::filesystem::path& run_or_checkpoint, std::vector<std::string>& notices);
+/// The one of a run folder that was measured to be the best. Throws FormatError if there is none.
+std::filesystem::path best_checkpoint(const std::filesystem::path& run);
 
 }  // namespace ganforge

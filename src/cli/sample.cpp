@@ -22,6 +22,7 @@ namespace {
 struct SampleArguments {
   std::optional<std::string> source, out, of_class;
   std::optional<std::int64_t> n, seed, per_class;
+  std::string checkpoint = "newest";
   DeviceArguments device;
 };
 
@@ -64,7 +65,7 @@ Samples make_samples(const SampleArguments& a, Trainer& trainer) {
 
 int sample(const SampleArguments& a) {
   check_combinations(a);
-  const Trained trained(*a.source, a.device);
+  const Trained trained(*a.source, a.device, a.checkpoint == "best");
   Trainer& trainer = trained.trainer();
   if ((a.of_class || a.per_class) && trainer.classes().empty())
     throw ConfigError(
@@ -116,7 +117,8 @@ Command sample_command() {
         {"--out", "PATH",
          "a .png grid, or .npy: float32 [n, height, width, channels] (default samples.png); with --per-class a folder, "
          "or .npz: x_train uint8, y_train int32",
-         set_text(a->out)}}},
+         set_text(a->out)},
+        checkpoint_flag(a->checkpoint)}},
       device_flags(a->device)};
   command.run = [a](const std::vector<std::string>&) { return sample(*a); };
   return command;

@@ -24,7 +24,7 @@ constexpr std::int64_t max_steps = 1'000'000'000'000;
 
 struct TrainArguments {
   std::optional<std::string> preset, config, data, out, resume;
-  std::optional<std::int64_t> steps, epochs, batch, seed, sample_every, checkpoint_every;
+  std::optional<std::int64_t> steps, epochs, batch, seed, sample_every, checkpoint_every, eval_every;
   std::optional<float> lr_g, lr_d, r1, r2, gp, clip;
   std::optional<std::int64_t> d_steps;
   DeviceArguments device;
@@ -61,7 +61,7 @@ void check_combinations(const TrainArguments& a) {
     if (given)
       throw UsageError(
           fmt::format("{} cannot change when a run is resumed; only --steps, --epochs, --sample-every, "
-                      "--checkpoint-every, --device, --precision, --threads, --data-memory, --skip-bad, --on-nan and "
+                      "--checkpoint-every, --eval-every, --device, --precision, --threads, --data-memory, --skip-bad, --on-nan and "
                       "--progress can",
                       flag));
 }
@@ -127,6 +127,7 @@ Config make_config(const TrainArguments& a, const RunFolder* run) {
   if (!a.precision.empty()) c.precision = precision_named(a.precision);
   take(c.sample_every, a.sample_every);
   take(c.checkpoint_every, a.checkpoint_every);
+  take(c.eval_every, a.eval_every);
   c.skip_bad = c.skip_bad || a.skip_bad;
   c.data = portable(c.data);
   return c;
@@ -266,6 +267,10 @@ Command train_command() {
          set_whole(a->sample_every, 0, max_steps)},
         {"--checkpoint-every", "N", count("steps between checkpoints; 0: only at the end", d.checkpoint_every),
          set_whole(a->checkpoint_every, 0, max_steps)},
+        {"--eval-every", "N",
+         count("steps between measurements (as `ganforge eval`), of which the best checkpoint is kept; 0: none",
+               d.eval_every),
+         set_whole(a->eval_every, 0, max_steps)},
         {"--progress", "STYLE", "auto (a live line on a terminal), plain or none (default auto)",
          set_choice(a->progress, {"auto", "plain", "none"})},
         {"--on-nan", "ACTION",

@@ -12,9 +12,10 @@
 
 namespace ganforge {
 
-Trained::Trained(const std::string& run_or_checkpoint, const DeviceArguments& device) {
+Trained::Trained(const std::string& run_or_checkpoint, const DeviceArguments& device, bool best) {
   std::vector<std::string> notices;
-  const std::filesystem::path checkpoint = newest_checkpoint(run_or_checkpoint, notices).path;
+  const std::filesystem::path checkpoint =
+      best ? best_checkpoint(run_or_checkpoint) : newest_checkpoint(run_or_checkpoint, notices).path;
   const Metadata metadata = read_safetensors(checkpoint).metadata;
   const auto text = metadata.find("config");
   if (text == metadata.end())
@@ -33,6 +34,11 @@ Trained::Trained(const std::string& run_or_checkpoint, const DeviceArguments& de
   trainer_ = std::make_unique<Trainer>(*device_, *data_, trainer_options(small));
   trainer_->load(checkpoint);
   print_notices(notices);
+}
+
+Flag checkpoint_flag(std::string& to) {
+  return {"--checkpoint", "WHICH", "of a run folder: newest, or the best that --eval-every found (default newest)",
+          set_choice(to, {"newest", "best"})};
 }
 
 void write_picture(const std::filesystem::path& path, const Samples& samples, const std::string& data) {

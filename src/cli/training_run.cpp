@@ -5,6 +5,7 @@
 #include "src/cli/signals.h"
 #include "src/cli/trained.h"
 #include "src/data/atomic_file.h"
+#include "src/data/safetensors.h"
 
 #include <ganforge/error.h>
 
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <limits>
@@ -56,6 +58,7 @@ void TrainingRun::begin(const std::vector<std::string>& arguments) {
     write_atomically(folder_.config(), to_toml(config_));
     write_records(arguments);
     metrics_.emplace(folder_.metrics());
+    if (config_.eval_every > 0) eval_.emplace(config_, device_);
     if (config_.sample_every > 0) write_sample();
   } catch (...) {
     metrics_.reset();
@@ -81,6 +84,8 @@ void TrainingRun::resume(const std::optional<Checkpoint>& checkpoint, const std:
     notices.push_back(fmt::format("the data were {} and are {} now: the run goes on with others", was, now));
   metrics_->cut_back(trainer_.step());
   folder_.cut_back(trainer_.step());
+  resume_best();
+  if (config_.eval_every > 0) eval_.emplace(config_, device_);
   if (to_toml(config_) != to_toml(load_config(folder_.config()))) write_atomically(folder_.config(), to_toml(config_));
   write_records(arguments);
   seconds_before_ = metrics_->seconds();
@@ -136,6 +141,7 @@ int TrainingRun::finish(const std::string& progress) {
   if (std::error_code error; std::filesystem::exists(folder_.sample(total), error))
     fmt::print("  samples     {}\n", folder_.sample(total).string());
   fmt::print("  losses      {}\n  checkpoint  {}\n", folder_.losses().string(), folder_.checkpoint(total).string());
+  if (best_score_) fmt::print("  best        {} ({})\n", folder_.best_checkpoint().string(), best_text_);
   return 0;
 }
 
@@ -145,7 +151,8 @@ void TrainingRun::train_to_the_end() {
     const std::int64_t step = trainer_.step();
     const std::int64_t sample_at = next_multiple(step, config_.sample_every),
                        save_at = next_multiple(step, config_.checkpoint_every),
-                       until = std::min({total, sample_at, save_at});
+                       eval_at = next_multiple(step, config_.eval_every),
+                       until = std::min({total, sample_at, save_at, eval_at});
     meter_.start(step, step * images_per_step);
     trainer_.run(
         until - step, [this](const Stats& stats) { report(stats); }, config_.metrics_every,
@@ -153,6 +160,7 @@ void TrainingRun::train_to_the_end() {
     if (trainer_.step() < until) break;
     if (until == save_at || until == total) save();  // first what cannot be made again
     if (config_.sample_every > 0 && (until == sample_at || until == total)) write_sample();
+    if (eval_ && (until == eval_at || until == total)) progress_->say(evaluate());
   }
 }
 
@@ -181,12 +189,46 @@ void TrainingRun::write_sample() {
 
 void TrainingRun::save() {
   metrics_->flush();  // never behind the checkpoint, even if the power fails
+  trainer_.save(folder_.checkpoint(trainer_.step()), metadata());
+  folder_.keep_checkpoints(config_.keep_checkpoints);
+  saved_step_ = trainer_.step();
+}
+
+std::map<std::string, std::string> TrainingRun::metadata() {
   std::map<std::string, std::string> metadata = describe(device_);
   metadata["config"] = to_toml(config_);
   metadata["data"] = describe(data_);
-  trainer_.save(folder_.checkpoint(trainer_.step()), metadata);
-  folder_.keep_checkpoints(config_.keep_checkpoints);
-  saved_step_ = trainer_.step();
+  return metadata;
+}
+
+std::string TrainingRun::evaluate() {
+  const std::int64_t step = trainer_.step();
+  const TrainingEval::Result result = eval_->measure(trainer_);
+  auto metrics = result.metrics;
+  metrics.emplace_back("n", static_cast<double>(config_.eval_samples));
+  metrics_->append_metrics(step, step * samples_per_step(config_.training), metrics, seconds_before_ + seconds());
+  const std::string line = fmt::format("step {}  {}", step, result.text);
+  if (!std::isfinite(result.score) || (best_score_ && result.score >= *best_score_)) return line;
+  metrics_->flush();
+  std::map<std::string, std::string> about = metadata();
+  about["eval_score"] = fmt::format("{}", result.score);
+  about["eval"] = line;
+  trainer_.save(folder_.best_checkpoint(), about);
+  best_score_ = result.score;
+  best_text_ = line;
+  return line + "  the best so far";
+}
+
+void TrainingRun::resume_best() {
+  std::error_code error;
+  if (!std::filesystem::exists(folder_.best_checkpoint(), error)) return;
+  std::map<std::string, std::string> about = read_safetensors(folder_.best_checkpoint()).metadata;
+  if (std::atoll(about["step"].c_str()) > trainer_.step()) {
+    std::filesystem::rename(folder_.best_checkpoint(), folder_.best_checkpoint().string() + ".unused");
+    return;
+  }
+  best_score_ = std::atof(about["eval_score"].c_str());
+  best_text_ = about["eval"];
 }
 
 double TrainingRun::seconds() const {

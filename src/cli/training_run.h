@@ -4,6 +4,7 @@
 #include "src/cli/metrics_file.h"
 #include "src/cli/progress.h"
 #include "src/cli/run_folder.h"
+#include "src/cli/training_eval.h"
 #include "src/gan/collapse.h"
 
 #include <ganforge/gan.h>
@@ -39,6 +40,11 @@ class TrainingRun {
   void warn(std::int64_t step, const std::optional<CollapseWatch::Event>& event);
   void write_sample();
   void save();
+  std::map<std::string, std::string> metadata();
+  /// Measures, writes it down, and keeps the checkpoint if it is the best. Returns a line for people.
+  std::string evaluate();
+  /// Takes over the best checkpoint of before, unless it is of a later step.
+  void resume_best();
   double seconds() const;
 
   const Config& config_;
@@ -48,6 +54,9 @@ class TrainingRun {
   Trainer& trainer_;
   std::optional<MetricsFile> metrics_;
   std::optional<Progress> progress_;
+  std::optional<TrainingEval> eval_;
+  std::optional<double> best_score_;
+  std::string best_text_;
   Meter meter_;
   double seconds_before_ = 0;  // of earlier processes
   std::chrono::steady_clock::time_point begin_;

@@ -5,6 +5,7 @@
 #include "src/data/byte_source.h"
 #include "src/data/cifar.h"
 #include "src/data/find_dataset.h"
+#include "src/data/npz_images.h"
 #include "src/data/resize.h"
 #include "src/data/stacked.h"
 
@@ -161,6 +162,7 @@ HostDataset from_file(const fs::path& path) {
   const std::string_view begin(bytes.data(), got);
   if (begin.starts_with("\x89GFD")) return read_packed(path);
   if (begin.starts_with("\x93NUMPY")) return read_npy_images(path);
+  if (begin.starts_with("PK\x03\x04")) return read_npz_images(path);
   if (image_format({reinterpret_cast<const std::uint8_t*>(bytes.data()), got}) != ImageFormat::none)
     throw FormatError(fmt::format("{} is one image; give the folder that holds the images", path.string()));
   if (is_cifar10_file(path)) return read_cifar10(path);
@@ -217,6 +219,17 @@ std::optional<ImageFiles> image_files_at(const std::string& name_or_path) {
   ImageFiles files = list_images(path);
   if (files.paths.empty()) return std::nullopt;
   return files;
+}
+
+bool has_test_part(const std::string& name_or_path) {
+  if (const auto grey = stacked_from(name_or_path)) return has_test_part(*grey);
+  if (find_known(name_or_path) || find_mixture(name_or_path)) return true;
+  std::error_code error;
+  const fs::path path = name_or_path;
+  if (!fs::is_directory(path, error)) return false;
+  if (!find_file(path, file_name("images-idx3", false)).empty()) return true;
+  const fs::path cifar = cifar10_folder(path);
+  return !cifar.empty() && is_there(cifar / "test_batch.bin");
 }
 
 }  // namespace ganforge

@@ -3,6 +3,7 @@
 #include <ganforge/error.h>
 
 #include "src/data/mapped_file.h"
+#include "src/data/npy_view.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -111,10 +112,7 @@ std::string described(const std::string& descr) {
 
 }  // namespace
 
-HostDataset read_npy_images(const std::filesystem::path& file) {
-  const auto mapped = MappedFile::open(file);
-  const std::span<const std::uint8_t> bytes = mapped->bytes();
-  const std::string path = file.string();
+NpyView view_npy(std::span<const std::uint8_t> bytes, const std::string& path) {
   const auto fail = [&](const std::string& what) { throw FormatError(fmt::format("{}: {}", path, what)); };
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (!text.starts_with("\x93NUMPY")) fail("not a NumPy file");
@@ -124,17 +122,21 @@ HostDataset read_npy_images(const std::filesystem::path& file) {
   std::size_t length = 0;
   for (std::size_t i = length_bytes; i-- > 0;) length = length << 8 | bytes[8 + i];
   if (length > bytes.size() - opening) fail("the file ends in its header");
-
   Header header(text.substr(opening, length), path);
   header.read();
-  const std::vector<std::int64_t>& shape = header.shape;
+  return {header.descr, header.fortran, header.shape, bytes.subspan(opening + length)};
+}
+
+HostDataset npy_images(const NpyView& array, std::shared_ptr<const void> owner, const std::string& path) {
+  const auto fail = [&](const std::string& what) { throw FormatError(fmt::format("{}: {}", path, what)); };
+  const std::vector<std::int64_t>& shape = array.shape;
   const std::string shown = fmt::format("[{}]", fmt::join(shape, ", "));
-  if (header.descr != "|u1" && header.descr != "u1" && header.descr != "<u1")
+  if (array.descr != "|u1" && array.descr != "u1" && array.descr != "<u1")
     fail(fmt::format("holds {} {}, only uint8 from 0 to 255 is read: save x.astype('uint8') of values in that range",
-                     described(header.descr), shown));
+                     described(array.descr), shown));
   if (shape.size() != 3 && shape.size() != 4)
     fail(fmt::format("holds {}, expected [count, height, width] or [count, height, width, channels]", shown));
-  if (header.fortran) fail("is in Fortran order: save numpy.ascontiguousarray(x)");
+  if (array.fortran) fail("is in Fortran order: save numpy.ascontiguousarray(x)");
   std::uint64_t wanted = 1;
   bool overflow = false, empty = false;
   for (std::int64_t extent : shape) {
@@ -142,19 +144,25 @@ HostDataset read_npy_images(const std::filesystem::path& file) {
     empty |= extent == 0;
   }
   if (empty) fail(fmt::format("holds no images: {}", shown));
-  const std::size_t begin = opening + length;
-  if (overflow || wanted != bytes.size() - begin)
-    fail(fmt::format("{} bytes of values, but the header promises {}: cut short or damaged", bytes.size() - begin,
+  if (overflow || wanted != array.values.size())
+    fail(fmt::format("{} bytes of values, but the header promises {}: cut short or damaged", array.values.size(),
                      shown));
   if (shape.size() == 4 && (shape[1] == 1 || shape[1] == 3) && shape[3] != 1 && shape[3] != 3)
     fail(fmt::format("holds {}, channels first: save x.transpose(0, 2, 3, 1).copy()", shown));
 
   HostDataset data;
-  data.name = file.filename().string();
-  data.format = "NPY";
   data.count = shape[0];
   data.sample = Shape{shape[1], shape[2], shape.size() == 4 ? shape[3] : 1};
-  data.pixels = Bytes(mapped, bytes.subspan(begin));
+  data.pixels = Bytes(std::move(owner), array.values);
+  return data;
+}
+
+HostDataset read_npy_images(const std::filesystem::path& file) {
+  const auto mapped = MappedFile::open(file);
+  const std::string path = file.string();
+  HostDataset data = npy_images(view_npy(mapped->bytes(), path), mapped, path);
+  data.name = file.filename().string();
+  data.format = "NPY";
   return data;
 }
 

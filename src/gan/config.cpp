@@ -284,6 +284,8 @@ void validate(const Config& c) {
   check(c.checkpoint_every >= 0, "checkpoint_every", "0 (only at the end) or more", c.checkpoint_every);
   check(c.metrics_every >= 1, "metrics_every", "at least 1", c.metrics_every);
   check(c.keep_checkpoints >= 1, "keep_checkpoints", "at least 1", c.keep_checkpoints);
+  check(c.eval_every >= 0, "eval_every", "0 (never) or more", c.eval_every);
+  check(c.eval_samples >= 10 && c.eval_samples <= 10'000'000, "eval_samples", "from 10 to 10000000", c.eval_samples);
   check(!c.generator.layers().empty(), "generator", "a list of layers", "none");
   check(!c.discriminator.layers().empty(), "discriminator", "a list of layers", "none");
 }
@@ -295,8 +297,9 @@ std::string to_toml(const Config& c) {
   text += fmt::format("data = {}\n", toml_text(c.data));
   if (c.skip_bad) text += "skip_bad = true\n";
   text += fmt::format("steps = {}\nbatch = {}\nseed = {}\n", c.steps, t.batch, t.seed);
-  text += fmt::format("sample_every = {}\ncheckpoint_every = {}\nkeep_checkpoints = {}\nmetrics_every = {}\n\n",
+  text += fmt::format("sample_every = {}\ncheckpoint_every = {}\nkeep_checkpoints = {}\nmetrics_every = {}\n",
                       c.sample_every, c.checkpoint_every, c.keep_checkpoints, c.metrics_every);
+  text += fmt::format("eval_every = {}\neval_samples = {}\n\n", c.eval_every, c.eval_samples);
   text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nfresh_latents = {}\nweight_clip = {}\n",
                       word_for(objectives, t.objective), toml_number(t.real_target), t.d_steps, t.fresh_latents,
                       toml_number(t.weight_clip));
@@ -351,6 +354,8 @@ Config parse_config(const std::string& text, const std::string& source) {
   reader.read("checkpoint_every", c.checkpoint_every);
   reader.read("keep_checkpoints", c.keep_checkpoints);
   reader.read("metrics_every", c.metrics_every);
+  reader.read("eval_every", c.eval_every);
+  reader.read("eval_samples", c.eval_samples);
   read_choice(reader, "objective", objectives, t.objective);
   reader.read("real_target", t.real_target);
   reader.read("d_steps", t.d_steps);
