@@ -115,10 +115,12 @@ class RowsPanel {
 };
 
 // Operands (of the direction) walk over the steps of k of their part: `left` of them, fetch() starts the copies of the
-// next. offset(row) says where a row of the tile goes (negative: nowhere). In blocks where sum_a() is true A's columns,
-// which lie across k, are summed too.
-template <class Tile, class Operands, bool bf16>
-__device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int tile, int part) {
+// next. In blocks where sum_a() or sum_b() is true the columns of A or B, which lie across k, are summed too. A thread gets the sums of four
+// columns of every `rows_apart`-th row: they go to at_column(the first)(row, sums), rows and columns counted in the
+// tile. False: another block has them.
+template <class Tile, class Operands, bool bf16, class AtColumn>
+__device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int tile, int part,
+                              const AtColumn& at_column) {
   using A = mma::FragmentsA<Operands::along_a, Tile::m, Tile::k, Tile::warp_m>;
   using B = mma::FragmentsB<Operands::along_b, Tile::n, Tile::k, Tile::warp_n>;
   extern __shared__ __align__(16) float shared[];
@@ -134,7 +136,8 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
 #pragma unroll 1
   for (int stage = 0; stage + 1 < Tile::stages; ++stage) fetch(stage);
 
-  float c[A::count][B::count][4] = {}, a_sum = 0.0f;
+  float c[A::count][B::count][4] = {}, column_sum = 0.0f;
+  const bool sum_a = operands.sum_a(), sum_b = operands.sum_b();
   A a(warp_m, 0);
   B b(warp_n, 0);
   mma::Multiplier<bf16, A, B> multiplier;
@@ -145,13 +148,14 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
     fetch(next);
     const std::uint32_t stage = base + 4 * now * Tile::panels;
     const std::uint32_t from_a = stage + a.lane_address, from_b = stage + 4 * Tile::m * Tile::k + b.lane_address;
-    if (operands.sum_a() && threadIdx.x < Tile::m) {
-      const float* const panel = shared + now * Tile::panels;
+    const auto sum_columns = [&]<int columns>(std::integral_constant<int, columns>, const float* panel) {
 #pragma unroll 4
-      for (int row = 0; row < Tile::k; ++row) {
-        a_sum += panel[4 * mma::swizzled_across<Tile::m / 4>(row, threadIdx.x / 4) + threadIdx.x % 4];
+      for (int row = 0; row < Tile::k && threadIdx.x < columns; ++row) {
+        column_sum += panel[4 * mma::swizzled_across<columns / 4>(row, threadIdx.x / 4) + threadIdx.x % 4];
       }
-    }
+    };
+    if (sum_a) sum_columns(std::integral_constant<int, Tile::m>{}, shared + now * Tile::panels);
+    if (sum_b) sum_columns(std::integral_constant<int, Tile::n>{}, shared + now * Tile::panels + Tile::m * Tile::k);
     mma::unrolled<Tile::k / 8>([&](auto step) {
       a.template load<step>(from_a);
       b.template load<step>(from_b);
@@ -163,14 +167,12 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   mma::wait_copies<0>();
   __syncthreads();
   mma::put_sums<Tile::n, A, B>(shared, warp_m, warp_n, c);
-  const bool sum_a = operands.sum_a() && threadIdx.x<Tile::m, split = args.s.splits> 1;
-  float* const a_sums = parts_of_a<Tile>(args, tile) + threadIdx.x;
-  if (sum_a && split) a_sums[part * Tile::m] = a_sum;
-  if (sum_a && !split) operands.put_a_sum(threadIdx.x, a_sum);
+  const bool split = args.s.splits > 1, sums = (sum_a || sum_b) && threadIdx.x < Tile::m;
+  float* const all_sums = parts_of_columns<Tile>(args, tile) + threadIdx.x;
+  if (sums && split) all_sums[part * Tile::m] = column_sum;
   operands.locate_rows();
   __syncthreads();
 
-  // A thread has four columns of every `rows_apart`-th row.
   constexpr int quads = Tile::n / 4, apart = Tile::m * quads, rows_apart = Tile::threads / quads;
   const int quad = threadIdx.x % quads, first_row = threadIdx.x / quads;
   const auto sum_of = [&](int row) {
@@ -182,23 +184,19 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
     for (int row = first_row; row < Tile::m; row += rows_apart) {
       __stwb(all + part * apart + row * quads, sum_of(row));
     }
-    if (!last_part(args.at.tickets + tile, args.s.splits)) return;
-    if (sum_a) {
-      float sum = 0.0f;
-      for (int i = 0; i < args.s.splits; ++i) sum += __ldcg(a_sums + i * Tile::m);
-      operands.put_a_sum(threadIdx.x, sum);
-    }
+    if (!last_part(args.at.tickets + tile, args.s.splits)) return false;
+    column_sum = 0.0f;
+    for (int i = 0; sums && i < args.s.splits; ++i) column_sum += __ldcg(all_sums + i * Tile::m);
   }
-  const int column = operands.first_n + 4 * quad;
-  const ColumnsFinish finish(args, column, operands.columns - column);
+  if (sum_a && sums) operands.put_a_sum(threadIdx.x, column_sum);
+  if (sum_b) put_x_sums(args, column_sum);
+  const auto put = at_column(4 * quad);
 #pragma unroll 2
   for (int row = first_row; row < Tile::m; row += rows_apart) {
-    const int offset = operands.offset(row);
-    if (offset < 0) continue;
-    const float4 sum =
-        split ? sum_of_parts(args.s.splits, [&](int i) { return __ldcg(all + i * apart + row * quads); }) : sum_of(row);
-    finish.put(sum, std::int64_t(offset) + column);
+    put(row, split ? sum_of_parts(args.s.splits, [&](int i) { return __ldcg(all + i * apart + row * quads); })
+                   : sum_of(row));
   }
+  return true;
 }
 
 }  // namespace
