@@ -68,6 +68,9 @@ say "training steps"
 # In one go after another for all presets, twice; the better of the two counts.
 precisions=(fp32)
 [ $device = cpu ] || [ -z "$tf32" ] || precisions+=(tf32 bf16)
+for precision in "${precisions[@]:1}"; do
+  "$ganforge" selftest --device $device --precision $precision >>"$out/selftest.txt" 2>&1 || { selftest_result=FAILED; failed=1; }
+done
 mapfile -t presets < <("$ganforge" info | awk '/^Presets/ {on = 1; next} /^$/ {on = 0} on {print $1}')
 {
   echo "| preset | precision | batch | ms a step, median | minimum | images/s | launches | floor, ms | step / floor |"

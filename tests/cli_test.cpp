@@ -120,12 +120,18 @@ TEST_F(Cli, TrainsOnTheGpu) {
       EXPECT_NEAR(cpu[i][key].get<double>(), gpu[i][key].get<double>(), 1e-3 * cpu[i][key].get<double>());
   }
   EXPECT_EQ(names_in(path("gpu/00000-small-images-idx3-ubyte/samples")).size(), 3u);
+  const std::string step = run(Words{"train", "--device", "cuda", "--precision", "tf32", "--dry-run"} + small).out;
+  for (const char* part : {"floor, µs", "Floor on ", " TB/s, products in tf32 ", " TFLOP/s", " launches of ", " µs  in all"})
+    EXPECT_NE(step.find(part), std::string::npos) << part << "\n" << step;
 
   const json bench = json::parse(run({"bench", "--device", "cuda", "--batch", "16", "--steps", "3", "--json"}).out);
   EXPECT_TRUE(bench["threads"].is_null());
   EXPECT_LE(bench["launches_per_step"], 32);
-  for (const char* filter : {"linear_weight_grad", "draws"}) {
-    const Result selftest = run({"selftest", "--device", "cuda", "--filter", filter});
+  for (const Words& what : {Words{"linear_weight_grad"},
+                            {"draws"},
+                            {"linear tanh", "--precision", "tf32"},
+                            {"training seed-dense", "--precision", "bf16"}}) {
+    const Result selftest = run(Words{"selftest", "--device", "cuda", "--filter"} + what);
     EXPECT_EQ(selftest.code, 0) << selftest.out << selftest.err;
     EXPECT_EQ(selftest.out.find("no GPU"), std::string::npos);
     EXPECT_NE(selftest.out.find("checks passed"), std::string::npos) << selftest.out;
@@ -140,6 +146,7 @@ TEST_F(Cli, SelftestOfTheCpu) {
     EXPECT_NE(result.out.find("checks passed"), std::string::npos) << result.out;
   }
   expect_error({"selftest", "--device", "cpu", "--filter", "quux"}, 2, {"--filter", "'quux'"});
+  expect_error({"selftest", "--device", "cpu", "--precision", "tf32"}, 1, {"tf32"});
 }
 
 TEST_F(Cli, HelpBeginsWithExamplesAndShowsDefaults) {
@@ -223,6 +230,7 @@ TEST_F(Cli, DryRunWritesNothing) {
   for (const char* part :
        {"generator", "discriminator", "[N, 28, 28, 1]", " kernels, 0 copies", "Copies", "arena", "adam"})
     EXPECT_NE(result.out.find(part), std::string::npos) << part << "\n" << result.out;
+  EXPECT_EQ(result.out.find("loor"), std::string::npos);  // of a GPU's time
   EXPECT_FALSE(fs::exists(path("runs")));
 }
 

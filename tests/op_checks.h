@@ -21,12 +21,19 @@ Faults check_gradient_rule(Device& cpu, const OpCase& row);
 // --- of its kernels on `device`, in float32
 // ------------------------------------------------------------------------------
 
+/// Whether the row or its gradient has products, of matrices or convolutions: precisions are of them alone.
+bool has_products(const OpCase& row);
+/// Error that a lower precision of products may make, as a part of an output's largest value: four times what rounding
+/// both operands of a product does. 0 for float32.
+double product_tolerance(Precision precision);
+
 struct Exactness {
   Faults faults;
   double used = 0;  ///< the largest error as a part of what is allowed
 };
 /// The error of outputs and gradients is at most four times that of the expansion in float32, or a few ulp
-/// (Options::ulps); both against the expansion in float64 on `cpu`.
+/// (Options::ulps); both against the expansion in float64 on `cpu`. In a lower precision of the device, rows with
+/// products may be off by product_tolerance(), gradients by that · Options::kinks.
 Exactness check_exactness(Device& cpu, Device& device, const OpCase& row);
 /// A kernel exists exactly where the row says.
 Faults check_kernels(Device& device, const OpCase& row);

@@ -1,4 +1,4 @@
-// The table of ops that op_test.cpp checks. A row is a line of op_cases.cpp; a new op needs a row and nothing else.
+// The table of ops that op_test.cpp checks. A row is a line of op_cases*.cpp; a new op needs a row and nothing else.
 #pragma once
 
 #include <ganforge/ops.h>
@@ -41,13 +41,29 @@ struct Options {
   bool kernel = false;
   /// Fused ops whose names begin so are expanded nonetheless: on the CPU, or on every device.
   std::string cuda_only = {}, expanded = {};
+  /// Fused ops whose names begin so have a kernel or not, as the algorithm for their sizes goes.
+  std::string either = {};
   /// False: all gradients are absent, whatever the values do.
   bool differentiable = true;
   /// Operands that must throw ShapeError.
   std::vector<Inputs> bad = {};
   /// Error of float32 that is always allowed, in 2⁻²⁴ of the largest value of an output.
   double ulps = 16;
+  /// In a lower precision of products, gradients may be off by so many times more: where the argument of a function with
+  /// a kink is near it another slope may be taken, and sums may cancel.
+  double kinks = 1;
 };
+
+/// Options of most rows.
+inline const Options fused{.kernel = true}, constant_by_parts{.differentiable = false};
+template <class... Bad>
+Options bad(Bad... inputs) {
+  return {.bad = {inputs...}};
+}
+template <class... Bad>
+Options fused_bad(Bad... inputs) {
+  return {.kernel = true, .bad = {inputs...}};
+}
 
 struct OpCase {
   std::string name;
@@ -60,6 +76,7 @@ std::ostream& operator<<(std::ostream& out, const OpCase& row);
 /// The table.
 std::vector<OpCase> op_cases();
 /// Parts of it in files of their own.
+std::vector<OpCase> layer_op_cases();
 std::vector<OpCase> conv_op_cases();
 std::vector<OpCase> image_op_cases();
 

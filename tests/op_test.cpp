@@ -45,6 +45,30 @@ TEST_P(OpTest, WritesItsOutputsAndNothingElse) {
   for (Device& device : devices()) expect_none(check_memory(device, row_), &device);
 }
 
+/// Changes what products are computed in, until the end.
+class WithPrecision {
+ public:
+  WithPrecision(Device& device, Precision precision) : device_(device) { device.set_precision(precision); }
+  ~WithPrecision() { device_.set_precision(Precision::fp32); }
+
+ private:
+  Device& device_;
+};
+
+TEST_P(OpTest, LowerPrecisionsOfProductsAreNearAndRepeat) {
+  if (!has_products(row_)) return;
+  for (Device& device : devices())
+    for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+      if (!device.supports(precision)) continue;
+      const WithPrecision changed(device, precision);
+      SCOPED_TRACE(name_of(precision));
+      expect_none(check_exactness(cpu_, device, row_).faults, &device);
+      expect_none(check_kernels(device, row_), &device);
+      expect_none(check_bits(device, row_), &device);
+      expect_none(check_memory(device, row_), &device);
+    }
+}
+
 std::string test_name(const testing::TestParamInfo<OpCase>& info) {
   std::string name = info.param.name;
   for (char& c : name)

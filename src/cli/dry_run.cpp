@@ -1,5 +1,7 @@
 #include "src/cli/dry_run.h"
 
+#include "src/cli/step_floor.h"
+
 #include <fmt/format.h>
 
 namespace ganforge {
@@ -18,25 +20,35 @@ std::string scaled(double value) {
 
 }  // namespace
 
-std::string describe_step(const Device& device, Trainer& trainer, const Dataset& data) {
+std::string describe_step(Device& device, Trainer& trainer, const Dataset& data) {
   const ProgramReport& report = trainer.program().report();
   std::string text = trainer.generator().summary() + "\n" + trainer.discriminator().summary();
 
-  text +=
-      fmt::format("\nA step: {} kernels, {} copies, products in {}\n{:>4}  {:>9}  {:>9}  {}\n", report.launches.size(),
-                  report.copies.size(), name_of(device.precision()), "", "flops", "bytes", "scope: operation");
-  double flops = 0, bytes = 0;
+  const std::optional<StepFloor> floor = StepFloor::of(device);
+  const auto row = [&](const std::string& number, const std::string& flops, const std::string& bytes,
+                       const std::string& microseconds, const std::string& what) {
+    text += fmt::format("{:>4}  {:>9}  {:>9}{}{}{}\n", number, flops, bytes,
+                        floor ? fmt::format("  {:>9}", microseconds) : "", what.empty() ? "" : "  ", what);
+  };
+  const auto microseconds = [&](double seconds) { return fmt::format("{:.2f}", seconds * 1e6); };
+  text += fmt::format("\nA step: {} kernels, {} copies, products in {}\n", report.launches.size(), report.copies.size(),
+                      name_of(device.precision()));
+  row("", "flops", "bytes", "floor, µs", "scope: operation");
+  double flops = 0, bytes = 0, seconds = 0;
   int number = 0;
   for (const ProgramReport::Launch& launch : report.launches) {
-    text += fmt::format("{:>4}  {:>9}  {:>9}  {}{}{}{}{}\n", ++number, scaled(launch.flops), scaled(launch.bytes),
-                        launch.scope, launch.scope.empty() ? "" : ": ", launch.op,
-                        launch.note.empty() ? "" : fmt::format(" [{}]", launch.note),
-                        launch.nodes > 1 ? fmt::format(" (×{})", launch.nodes) : "");
-    for (const std::string& types : launch.types) text += fmt::format("{:28}{}\n", "", types);
+    const double least = floor ? floor->seconds(launch) : 0;
+    row(std::to_string(++number), scaled(launch.flops), scaled(launch.bytes), microseconds(least),
+        fmt::format("{}{}{}{}{}", launch.scope, launch.scope.empty() ? "" : ": ", launch.op,
+                    launch.note.empty() ? "" : fmt::format(" [{}]", launch.note),
+                    launch.nodes > 1 ? fmt::format(" (×{})", launch.nodes) : ""));
+    for (const std::string& types : launch.types) text += fmt::format("{:{}}{}\n", "", floor ? 39 : 28, types);
     flops += launch.flops;
     bytes += launch.bytes;
+    seconds += least;
   }
-  text += fmt::format("{:>4}  {:>9}  {:>9}\n", "sum", scaled(flops), scaled(bytes));
+  row("sum", scaled(flops), scaled(bytes), microseconds(seconds), "");
+  if (floor) text += "\n" + floor->describe(report);
 
   text += fmt::format("\nCopies: {}\n", report.copies.empty() ? "none" : "");
   for (const std::string& copy : report.copies) text += fmt::format("  {}\n", copy);

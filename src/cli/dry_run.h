@@ -7,7 +7,7 @@
 
 namespace ganforge {
 
-/// Both networks, the launches and copies of a step, and its memory, as text.
-std::string describe_step(const Device& device, Trainer& trainer, const Dataset& data);
+/// Both networks, the launches and copies of a step, on a GPU the least time for them, and its memory, as text.
+std::string describe_step(Device& device, Trainer& trainer, const Dataset& data);
 
 }  // namespace ganforge

@@ -17,7 +17,7 @@ namespace {
 
 struct SelftestArguments {
   DeviceArguments device;
-  std::string conv = "auto";
+  std::string conv = "auto", precision = "fp32";
   std::optional<std::string> filter;
 };
 
@@ -34,7 +34,10 @@ std::vector<Device> devices_under_test(const SelftestArguments& a, std::vector<s
       }
     if (first.threads > 1) list.push_back(Device::cpu(1));
   }
-  for (Device& device : list) device.conv_policy().mode = conv_mode_named(a.conv);
+  for (Device& device : list) {
+    device.conv_policy().mode = conv_mode_named(a.conv);
+    device.set_precision(precision_named(a.precision));
+  }
   return list;
 }
 
@@ -76,7 +79,8 @@ class Selftest {
     const bool cuda = devices_[0].is_cuda();
     if (!cuda) std::get<CpuStream>(reference_.stream()).isa = Isa::baseline;
     if (!cuda) fmt::print("no GPU is tested, the CPU alone\n");
-    for (const Device& device : devices_) fmt::print("testing {}\n", device.name());
+    for (const Device& device : devices_)
+      fmt::print("testing {}{}\n", device.name(), cuda ? fmt::format(", products in {}", arguments.precision) : "");
   }
 
   int run() {
@@ -124,12 +128,12 @@ class Selftest {
 
   void check_ops() {
     fmt::print(
-        "\nerror    largest of values and gradients against float64, as a part of what is allowed\n"
+        "\nerror    largest of values and gradients against float64, as a part of what is allowed{}\n"
         "kernel   there is one exactly where there should be\n"
         "bits     the same in a second run, without a captured graph, and without shared memory\n"
         "memory   outputs are written, nothing beside them, and nothing unwritten is read\n\n"
         "{:<24}{:>6}{:>9}{:>9}{:>9}{:>9}\n",
-        "op", "shapes", "error", "kernel", "bits", "memory");
+        lower_precision(), "op", "shapes", "error", "kernel", "bits", "memory");
     for (const auto& [op, rows] : ops_) {
       double used = 0;
       const char* const names[] = {"error", "kernel", "bits", "memory"};
@@ -157,6 +161,12 @@ class Selftest {
     }
   }
 
+  /// What is allowed of products in it.
+  std::string lower_precision() const {
+    const double part = op_test::product_tolerance(devices_[0].precision());
+    return part > 0 ? fmt::format(":\n         with products {:.2g} of the largest value", part) : "";
+  }
+
   void check_draws() {
     std::string result = "ok";
     for (Device& device : devices_)
@@ -166,10 +176,11 @@ class Selftest {
   }
 
   void check_steps() {
+    const TrainingTolerance allowed = training_tolerance(devices_[0].precision());
     fmt::print("\ntraining, {} steps: losses against {}, relative to 1 + loss\n{:<24}{:>18}{:>14}{:>9}\n",
                selftest_steps, reference_.name(), "",
-               fmt::format("first {} (≤ {:.0e})", selftest_first_steps, selftest_first_tolerance),
-               fmt::format("all (≤ {:.0e})", selftest_tolerance), "result");
+               fmt::format("first {} (≤ {:.0e})", selftest_first_steps, allowed.first),
+               fmt::format("all (≤ {:.0e})", allowed.rest), "result");
     for (const std::string& preset : presets_) {
       double first = 0, rest = 0;
       std::string result = "ok";
@@ -208,12 +219,14 @@ Command selftest_command() {
   command.examples =
       "  ganforge selftest                              the GPU, or the CPU where there is none\n"
       "  ganforge selftest --device cuda --filter conv2d\n"
+      "  ganforge selftest --device cuda --precision tf32\n"
       "Exits with 0 if everything is as it should be, else with 1.\n";
   command.groups = {{"What to check",
                      {{"--filter", "TEXT", "ops, and presets after the word 'training', with TEXT in their names",
                        set_text(a->filter)},
                       {"--conv", "MODE", "convolutions: auto, library, own or direct (default auto)",
-                       set_choice(a->conv, conv_mode_names())}}},
+                       set_choice(a->conv, conv_mode_names())},
+                      precision_flag(a->precision)}},
                     device_flags(a->device)};
   command.run = [a](const std::vector<std::string>&) { return Selftest(*a).run(); };
   return command;

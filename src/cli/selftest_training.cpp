@@ -46,6 +46,7 @@ TrainingCheck check_training(const std::string& name, Device& device, Device& re
   Config config = preset(name);
   config.training.batch = batch;
   const Trained got = train(device, config), want = train(reference, config);
+  const TrainingTolerance tolerance = training_tolerance(device.precision());
   TrainingCheck check;
   for (std::size_t i = 0; i < want.stats.size(); ++i) {
     const double worst = std::max(difference(got.stats[i].d_loss, want.stats[i].d_loss),
@@ -53,7 +54,7 @@ TrainingCheck check_training(const std::string& name, Device& device, Device& re
     const bool first = static_cast<std::int64_t>(i) < selftest_first_steps;
     if (first) check.first = std::max(check.first, worst);
     check.rest = std::max(check.rest, worst);
-    const double allowed = first ? selftest_first_tolerance : selftest_tolerance;
+    const double allowed = first ? tolerance.first : tolerance.rest;
     if (!(worst <= allowed) && check.faults.empty())
       check.faults.push_back(fmt::format("step {}: losses {}, {} instead of {}, {}; {:.1e} apart, {:.0e} allowed",
                                          i + 1, got.stats[i].d_loss, got.stats[i].g_loss, want.stats[i].d_loss,

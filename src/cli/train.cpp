@@ -227,7 +227,7 @@ Command train_command() {
          set_whole(a->checkpoint_every, 0, max_steps)},
         {"--progress", "STYLE", "auto (a live line on a terminal), plain or none (default auto)",
          set_choice(a->progress, {"auto", "plain", "none"})},
-        {"--dry-run", "", "shows networks, kernels and memory of a step, and stops", set_true(a->dry_run)}}},
+        {"--dry-run", "", "shows networks, kernels, memory and on a GPU the least time of a step, and stops", set_true(a->dry_run)}}},
       {"Convolutions",
        {{"--conv", "MODE", "auto (a rule on sizes), library, own or direct (default auto); --dry-run shows the choice",
          set_choice(a->conv, conv_mode_names())},
