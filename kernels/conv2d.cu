@@ -2,6 +2,7 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/conv_algorithms.h"
+#include "kernels/conv_norm.h"
 
 #include <ganforge/error.h>
 

@@ -56,7 +56,6 @@ struct ConvArgs {
   void* workspace;
   unsigned* tickets = nullptr;  // ConvPlan::tickets
   float* bias_grad = nullptr;   // weight: [K], the sums of y's channels; or null
-  float* x_sums = nullptr;      // weight: [C], those of x's; or null
 };
 
 /// A weight gradient among others of one launch: ConvPlan::group, and its own memory.
@@ -76,7 +75,6 @@ struct ConvPlan {
   /// needs of this plan. It launches up to max_conv_group of them at once and can make the gradients of biases, too.
   std::shared_ptr<const void> group = {};
   void (*run_group)(const S&, std::span<const ConvGroupMember>) = nullptr;
-  bool sums_x = false;  ///< run_group can make ConvArgs::x_sums for it
 
   explicit operator bool() const { return static_cast<bool>(run); }
 };
@@ -89,9 +87,6 @@ ConvPlan<CpuStream> plan_conv2d(const CpuStream&, ConvDirection, const ConvShape
                                 const ConvPolicy&);
 ConvPlan<CudaStream> plan_conv2d(const CudaStream&, ConvDirection, const ConvShape&, const ConvEpilogue&,
                                  const ConvPolicy&);
-/// A fully connected layer's weight gradient as a member of such a launch: dw [out, in] from x [rows, in] and, as y, dz
-/// [rows, out]. Empty if one of them is.
-ConvPlan<CudaStream> plan_weight_product(const CudaStream&, std::int64_t rows, std::int64_t in, std::int64_t out);
 /// All that can do it, the rule's choice first: what a measurement chooses from.
 std::vector<ConvPlan<CpuStream>> conv2d_candidates(const CpuStream&, ConvDirection, const ConvShape&,
                                                    const ConvEpilogue&);

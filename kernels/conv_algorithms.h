@@ -29,7 +29,5 @@ ConvPlan<CudaStream> plan_conv_gemm(const CudaStream&, ConvDirection, const Conv
 ConvPlan<CudaStream> plan_conv_ends(const CudaStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
 /// conv_subpixel.cu: 4×4 stride 2 padding 1 by sub-pixel phases, on tensor cores in the lower precisions.
 ConvPlan<CudaStream> plan_conv_subpixel(const CudaStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
-/// conv2d.cu: whether the policy gives it a convolution that it can do and that something else is fused to.
-bool chooses_subpixel(const CudaStream&, ConvDirection, const ConvShape&, const ConvPolicy&);
 
 }  // namespace ganforge

@@ -4,6 +4,7 @@
 #include "kernels/conv_algorithms.h"
 #include "kernels/conv_epilogue.cuh"
 #include "kernels/linear.h"
+#include "kernels/weight_product.h"
 
 namespace ganforge {
 

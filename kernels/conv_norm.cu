@@ -30,8 +30,13 @@ std::optional<Sizes> sizes_of(const CudaStream& stream, ConvDirection direction,
   if (!sub_pixel || direction == ConvDirection::weight || groups < 1 || groups > 2 || c.n % groups != 0 ||
       channels % 4 != 0 || !chooses_subpixel(stream, direction, c, policy))
     return {};
-  Sizes sizes{.s = *sub_pixel, .tensor_cores = stream.precision != Precision::fp32 && mma::supported(stream),
-              .groups = groups, .slices = 0, .parts = 0, .partial = 0, .slopes = 0};
+  Sizes sizes{.s = *sub_pixel,
+              .tensor_cores = stream.precision != Precision::fp32 && mma::supported(stream),
+              .groups = groups,
+              .slices = 0,
+              .parts = 0,
+              .partial = 0,
+              .slopes = 0};
   Subpixel& s = sizes.s;
   if (sizes.tensor_cores) {
     plan_subpixel_mma(stream, direction, s);

@@ -174,9 +174,7 @@ class NormTiles {
   /// How many rows of a group are in the tiles of that number.
   __device__ int rows_of(int tile_m, int group) const {
     const int n = args_.s.n, of_group = n / groups_;
-    const auto before = [&](int row) {
-      return row / n * of_group + min(max(row % n - group * of_group, 0), of_group);
-    };
+    const auto before = [&](int row) { return row / n * of_group + min(max(row % n - group * of_group, 0), of_group); };
     const int first = tile_m * Tile::m;
     return before(min(first + Tile::m, n * args_.s.p * args_.s.q)) - before(first);
   }
@@ -186,7 +184,9 @@ class NormTiles {
     const std::int64_t s = g * slices + place.tile_m * phases + place.phase;
     return partial + s * 2 * channels_ + place.first_n + 4 * quad;
   }
-  __device__ bool writes(const Place& place) const { return lane == 0 && place.first_n + 4 * quad < channels_; }
+  __device__ bool writes(const Place& place) const {
+    return lane == 0 && place.first_n + 4 * quad < channels_;
+  }
 
   /// Four numbers of [channels] at the thread's columns.
   __device__ float4 columns_of(const float* from, const Place& place, bool vector) const {
@@ -232,7 +232,9 @@ struct NormFactors {
       scale[g] = {factor(gamma.x, var.x), factor(gamma.y, var.y), factor(gamma.z, var.z), factor(gamma.w, var.w)};
     }
   }
-  __device__ float4 centred(const float4& h, int g) const { return h - (g ? mean[1] : mean[0]); }
+  __device__ float4 centred(const float4& h, int g) const {
+    return h - (g ? mean[1] : mean[0]);
+  }
   __device__ float4 operand(const float4& h, int g) const {
     return fma_four(centred(h, g), g ? scale[1] : scale[0], beta);
   }

@@ -27,4 +27,7 @@ ConvNormPlan<BatchNormArgs> plan_conv_norm(const CudaStream&, ConvDirection, con
 ConvNormPlan<BatchNormGradArgs> plan_conv_norm_grad(const CudaStream&, ConvDirection, const ConvShape&, int groups,
                                                     const ConvPolicy&);
 
+/// Whether the policy gives the sub-pixel kernels a convolution that they can do and that something is fused to.
+bool chooses_subpixel(const CudaStream&, ConvDirection, const ConvShape&, const ConvPolicy&);
+
 }  // namespace ganforge

@@ -12,7 +12,7 @@ struct FfmaProduct {
   using Tile = Tile_;
   static constexpr bool input = Operands<Tile>::input;
   static constexpr int blocks = Tile::blocks > 3 ? 3 : Tile::blocks;
-  static constexpr int shared_bytes = 4 * std::max(buffers<Operands<Tile>>, Tile::m * Tile::n);
+  static constexpr int shared_bytes = 4 * std::max(buffers<Operands<Tile>>, Tile::m* Tile::n);
 
   static __device__ int turn(int) { return 0; }
   template <class AtColumn>
@@ -43,8 +43,8 @@ void launch_conv_norm_fp32(const CudaStream& stream, ConvDirection direction, co
 void launch_conv_norm_fp32(const CudaStream& stream, ConvDirection direction,
                            const ConvNormArgs<BatchNormGradArgs>& args) {
   with_product(direction, args, [&]<class Product>(Product) {
-    launch_conv_norm_kernel(stream, conv_norm_grad_kernel<Product>, args, Product::Tile::threads,
-                            Product::shared_bytes, "conv_norm_grad_kernel");
+    launch_conv_norm_kernel(stream, conv_norm_grad_kernel<Product>, args, Product::Tile::threads, Product::shared_bytes,
+                            "conv_norm_grad_kernel");
   });
 }
 
@@ -53,9 +53,8 @@ void plan_conv_norm_fp32(const CudaStream& stream, ConvDirection direction, Subp
   const int times = input ? 4 : 1, columns = input ? s.c : s.k;
   s.tile = choose_ffma_tile(stream, s.positions(), columns, times);
   s.splits = 1;
-  with_ffma_tile(s.tile, [&]<class Tile>(Tile) {
-    s.tiles = times * static_cast<int>(tiles_of<Tile>(s.positions(), columns));
-  });
+  with_ffma_tile(s.tile,
+                 [&]<class Tile>(Tile) { s.tiles = times * static_cast<int>(tiles_of<Tile>(s.positions(), columns)); });
 }
 
 int conv_norm_rows_fp32(const Subpixel& s) {

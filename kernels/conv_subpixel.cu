@@ -4,6 +4,7 @@
 #include "kernels/conv_algorithms.h"
 #include "kernels/linear.h"
 #include "kernels/mma.cuh"
+#include "kernels/weight_product.h"
 
 #include <algorithm>
 #include <limits>
@@ -50,11 +51,8 @@ void plan_weight(const CudaStream& device, Subpixel s, ConvPlan<CudaStream>& pla
   } else {
     plan_subpixel_weight(device, s);
   }
-  const int columns = tensor_cores ? subpixel_mma_columns(s) : subpixel_weight_columns(s);
-  plan.workspace =
-      tensor_cores ? subpixel_mma_workspace(s, ConvDirection::weight) : subpixel_weight_workspace(s);
+  plan.workspace = tensor_cores ? subpixel_mma_workspace(s, ConvDirection::weight) : subpixel_weight_workspace(s);
   plan.tickets = s.splits > 1 ? s.tiles : 0;
-  plan.sums_x = s.taps > 1 && s.taps * s.c <= std::min(columns, most_x_columns);
   plan.group = std::make_shared<const Subpixel>(s);
   plan.run_group = tensor_cores ? run_group<launch_subpixel_mma_weight> : run_group<launch_subpixel_weight>;
   plan.run = [group = plan.group, run = plan.run_group](const CudaStream& stream, const ConvArgs& a) {
@@ -84,8 +82,8 @@ ConvPlan<CudaStream> plan_weight_product(const CudaStream& device, std::int64_t 
   if (std::min({rows, in, out}) < 1 || std::max({rows * in, rows * out, in * out}) > most_elements) return {};
   const auto size = [](std::int64_t n) { return static_cast<int>(n); };
   ConvPlan<CudaStream> plan;
-  plan_weight(device,
-              {.n = size(rows), .h = 1, .w = 1, .c = size(in), .k = size(out), .p = 1, .q = 1, .taps = 1}, plan);
+  plan_weight(device, {.n = size(rows), .h = 1, .w = 1, .c = size(in), .k = size(out), .p = 1, .q = 1, .taps = 1},
+              plan);
   return plan;
 }
 

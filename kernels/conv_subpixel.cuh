@@ -54,12 +54,10 @@ void launch_subpixel_forward(const CudaStream&, const Subpixel&, const ConvEpilo
 void launch_subpixel_input(const CudaStream&, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
 void plan_subpixel_weight(const CudaStream&, Subpixel&);
 std::size_t subpixel_weight_workspace(const Subpixel&);
-int subpixel_weight_columns(const Subpixel&);  // of a tile
 void launch_subpixel_weight(const CudaStream&, std::span<const SubpixelLayer>);
 
 void plan_subpixel_mma(const CudaStream&, ConvDirection, Subpixel&);
 std::size_t subpixel_mma_workspace(const Subpixel&, ConvDirection);
-int subpixel_mma_columns(const Subpixel&);  // of a tile
 void launch_subpixel_mma(const CudaStream&, ConvDirection, const Subpixel&, const ConvEpilogue&, const ConvArgs&);
 void launch_subpixel_mma_weight(const CudaStream&, std::span<const SubpixelLayer>);
 
@@ -114,8 +112,8 @@ class ColumnsFinish {
   float4 bias_ = {};
 };
 
-/// What a tile's sums of four columns go to: the result's `columns` columns, the tile's begin at first_n; offset(row) is
-/// where a row begins, or negative.
+/// What a tile's sums of four columns go to: the result's `columns` columns, the tile's begin at first_n; offset(row)
+/// is where a row begins, or negative.
 template <class Offset>
 __device__ auto at_columns(const SubpixelArgs& args, int first_n, int columns, Offset offset) {
   return [=, &args](int column) {
@@ -142,35 +140,22 @@ template <class Tile>
 __device__ float4* parts_of(const SubpixelArgs& args, int tile) {
   return static_cast<float4*>(args.at.workspace) + std::int64_t(tile) * args.s.splits * (Tile::m * Tile::n / 4);
 }
-/// … and, behind those of all tiles, those of A's or B's columns, [splits, m].
+/// … and, behind those of all tiles, those of A's columns, [splits, m].
 template <class Tile>
-__device__ float* parts_of_columns(const SubpixelArgs& args, int tile) {
+__device__ float* parts_of_a(const SubpixelArgs& args, int tile) {
   const std::int64_t sums = std::int64_t(args.s.tiles) * args.s.splits * (Tile::m * Tile::n);
   return static_cast<float*>(args.at.workspace) + sums + tile * args.s.splits * Tile::m;
 }
 template <class Tile>
-std::size_t parts_bytes(const Subpixel& s, bool of_columns) {
-  static_assert(Tile::m >= Tile::n);
+std::size_t parts_bytes(const Subpixel& s, bool of_a) {
   if (s.splits == 1) return 0;
-  return sizeof(float) * s.splits * s.tiles * (Tile::m * Tile::n + (of_columns ? Tile::m : 0));
+  return sizeof(float) * s.splits * s.tiles * (Tile::m * Tile::n + (of_a ? Tile::m : 0));
 }
 
 /// A bias's gradient is made by the tile that has the first column of a tap that is never beyond the border, (1, 1).
 __device__ inline bool sums_y(const SubpixelArgs& args, int first_n, int columns) {
   const int column = args.s.taps == 1 ? 0 : 5 * args.s.c;
   return args.at.bias_grad && first_n <= column && column < first_n + columns;
-}
-/// x_sums, where one tile has all columns: the taps (1, 1), (1, 2), (2, 1) and (2, 2) together meet every pixel of x
-/// once. `sum` is that of column threadIdx.x. For all threads of a block.
-constexpr int most_x_columns = 64;
-__device__ inline void put_x_sums(const SubpixelArgs& args, float sum) {
-  __shared__ float sums[most_x_columns];
-  if (threadIdx.x < most_x_columns) sums[threadIdx.x] = sum;
-  __syncthreads();
-  const int c = threadIdx.x, channels = args.s.c;
-  if (c >= channels) return;
-  args.at.x_sums[c] =
-      (sums[5 * channels + c] + sums[6 * channels + c]) + (sums[9 * channels + c] + sums[10 * channels + c]);
 }
 
 /// part(0) + part(1) + …

@@ -93,8 +93,8 @@ __device__ int column_of(int row) {
 // go to at_column(the first)(row, sums), rows and columns counted in the tile. False: another block has them.
 //
 // Operands::splits: blocks may share a tile's steps. Each then leaves its sums in the workspace, every thread those of
-// its patch, and the last block to finish adds all of them, in the order of the parts. In blocks where sum_a() or
-// sum_b() is true the columns of A or B, which lie across k, are summed too.
+// its patch, and the last block to finish adds all of them, in the order of the parts. In blocks where sum_a() is true
+// A's columns, which lie across k, are summed too.
 template <class Tile, class Operands, class AtColumn>
 __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int tile, int part, float* shared,
                               const AtColumn& at_column) {
@@ -103,9 +103,7 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   constexpr int buffer = A::floats + B::floats;
   const int thread_m = Tile::thread_m(), thread_n = Tile::thread_n();
 
-  float c[Tile::patch_m][Tile::patch_n] = {}, sum = 0.0f;
-  [[maybe_unused]] bool sum_a = false, sum_b = false;
-  if constexpr (Operands::splits) sum_a = operands.sum_a(), sum_b = operands.sum_b();
+  float c[Tile::patch_m][Tile::patch_n] = {}, a_sum = 0.0f;
   bool more = operands.first();
   if (more) {
     operands.fetch();
@@ -118,11 +116,9 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
     more = operands.next();
     if (more) operands.fetch();
     if constexpr (Operands::splits) {
-      if (threadIdx.x < (sum_a ? Tile::m : sum_b ? Tile::n : 0)) {
-        const float* const from = shared + now + (sum_a ? 0 : A::floats) + threadIdx.x;
-        const int row = sum_a ? A::row : B::row;
+      if (operands.sum_a() && threadIdx.x < Tile::m) {
 #pragma unroll 4
-        for (int k = 0; k < Tile::k; ++k) sum += from[k * row];
+        for (int k = 0; k < Tile::k; ++k) a_sum += shared[now + k * A::row + threadIdx.x];
       }
     }
 #pragma unroll 1  // more would need registers for the loads of the next steps
@@ -143,8 +139,8 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   if constexpr (Operands::splits) {
     constexpr int fours = Tile::patch_n / 4;
     const int splits = args.s.splits;
-    const bool sums = (sum_a || sum_b) && threadIdx.x < Tile::m;
-    float* const all_sums = parts_of_columns<Tile>(args, tile) + threadIdx.x;
+    const bool sum_a = operands.sum_a() && threadIdx.x < Tile::m;
+    float* const a_sums = parts_of_a<Tile>(args, tile) + threadIdx.x;
     if (splits > 1) {
       float4* const all = parts_of<Tile>(args, tile) + threadIdx.x;
       const auto at = [&](int which, int i, int j) {
@@ -157,21 +153,20 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
           __stwb(at(part, i, j), float4{c[i][j], c[i][j + 1], c[i][j + 2], c[i][j + 3]});
         }
       }
-      if (sums) all_sums[part * Tile::m] = sum;
+      if (sum_a) a_sums[part * Tile::m] = a_sum;
       if (!last_part(args.at.tickets + tile, splits)) return false;
 #pragma unroll
       for (int i = 0; i < Tile::patch_m; ++i) {
 #pragma unroll
         for (int j = 0; j < Tile::patch_n; j += 4) {
-          const float4 v = sum_of_parts(splits, [&](int which) { return __ldcg(at(which, i, j)); });
-          c[i][j] = v.x, c[i][j + 1] = v.y, c[i][j + 2] = v.z, c[i][j + 3] = v.w;
+          const float4 sum = sum_of_parts(splits, [&](int which) { return __ldcg(at(which, i, j)); });
+          c[i][j] = sum.x, c[i][j + 1] = sum.y, c[i][j + 2] = sum.z, c[i][j + 3] = sum.w;
         }
       }
-      sum = 0.0f;
-      for (int i = 0; sums && i < splits; ++i) sum += __ldcg(all_sums + i * Tile::m);
+      a_sum = 0.0f;
+      for (int i = 0; sum_a && i < splits; ++i) a_sum += __ldcg(a_sums + i * Tile::m);
     }
-    if (sum_a && sums) operands.put_a_sum(threadIdx.x, sum);
-    if (sum_b) put_x_sums(args, sum);
+    if (sum_a) operands.put_a_sum(threadIdx.x, a_sum);
   }
 
 #pragma unroll

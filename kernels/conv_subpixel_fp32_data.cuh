@@ -115,7 +115,8 @@ struct Input {
     for (int i = 0; i < A::quads; ++i) {
       a.held[i] = load_four(args.at.y + base[i] + in_y, inside[i] >> tap & 1 ? left : 0, args.vector_a);
     }
-    const int r = 1 - place.phase / 2 + tap / 2 * 2, t = 1 - place.phase % 2 + tap % 2 * 2, column = place.first_n + B::outer_of();
+    const int r = 1 - place.phase / 2 + tap / 2 * 2, t = 1 - place.phase % 2 + tap % 2 * 2,
+              column = place.first_n + B::outer_of();
 #pragma unroll
     for (int i = 0; i < B::quads; ++i) {
       const int k = channel + B::k_of(i);

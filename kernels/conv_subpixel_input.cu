@@ -18,14 +18,14 @@ void launch(const CudaStream& stream, const SubpixelArgs& args) {
 void launch_subpixel_input(const CudaStream& stream, const Subpixel& s, const ConvEpilogue& epilogue,
                            const ConvArgs& at) {
   const ConvFinish finish(epilogue, at);
-  const SubpixelArgs args{
-      .s = s,
-      .at = at,
-      .finish = finish,
-      .vector_a = vectors(s.k, at.y),
-      .vector_b = vectors(s.c, at.w),
-      .vector_out = finish.in_fours(s.c, at.out)};
-  with_ffma_tile(choose_ffma_tile(stream, s.positions(), s.c, 4), [&]<class Tile>(Tile) { launch<Tile>(stream, args); });
+  const SubpixelArgs args{.s = s,
+                          .at = at,
+                          .finish = finish,
+                          .vector_a = vectors(s.k, at.y),
+                          .vector_b = vectors(s.c, at.w),
+                          .vector_out = finish.in_fours(s.c, at.out)};
+  with_ffma_tile(choose_ffma_tile(stream, s.positions(), s.c, 4),
+                 [&]<class Tile>(Tile) { launch<Tile>(stream, args); });
 }
 
 }  // namespace ganforge

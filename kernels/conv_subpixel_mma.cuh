@@ -115,7 +115,7 @@ class RowsPanel {
 };
 
 // Operands (of the direction) walk over the steps of k of their part: `left` of them, fetch() starts the copies of the
-// next. In blocks where sum_a() or sum_b() is true the columns of A or B, which lie across k, are summed too. A thread gets the sums of four
+// next. In blocks where sum_a() is true A's columns, which lie across k, are summed too. A thread gets the sums of four
 // columns of every `rows_apart`-th row: they go to at_column(the first)(row, sums), rows and columns counted in the
 // tile. False: another block has them.
 template <class Tile, class Operands, bool bf16, class AtColumn>
@@ -136,8 +136,7 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
 #pragma unroll 1
   for (int stage = 0; stage + 1 < Tile::stages; ++stage) fetch(stage);
 
-  float c[A::count][B::count][4] = {}, column_sum = 0.0f;
-  const bool sum_a = operands.sum_a(), sum_b = operands.sum_b();
+  float c[A::count][B::count][4] = {}, a_sum = 0.0f;
   A a(warp_m, 0);
   B b(warp_n, 0);
   mma::Multiplier<bf16, A, B> multiplier;
@@ -148,14 +147,13 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
     fetch(next);
     const std::uint32_t stage = base + 4 * now * Tile::panels;
     const std::uint32_t from_a = stage + a.lane_address, from_b = stage + 4 * Tile::m * Tile::k + b.lane_address;
-    const auto sum_columns = [&]<int columns>(std::integral_constant<int, columns>, const float* panel) {
+    if (operands.sum_a() && threadIdx.x < Tile::m) {
+      const float* const panel = shared + now * Tile::panels;
 #pragma unroll 4
-      for (int row = 0; row < Tile::k && threadIdx.x < columns; ++row) {
-        column_sum += panel[4 * mma::swizzled_across<columns / 4>(row, threadIdx.x / 4) + threadIdx.x % 4];
+      for (int row = 0; row < Tile::k; ++row) {
+        a_sum += panel[4 * mma::swizzled_across<Tile::m / 4>(row, threadIdx.x / 4) + threadIdx.x % 4];
       }
-    };
-    if (sum_a) sum_columns(std::integral_constant<int, Tile::m>{}, shared + now * Tile::panels);
-    if (sum_b) sum_columns(std::integral_constant<int, Tile::n>{}, shared + now * Tile::panels + Tile::m * Tile::k);
+    }
     mma::unrolled<Tile::k / 8>([&](auto step) {
       a.template load<step>(from_a);
       b.template load<step>(from_b);
@@ -167,9 +165,10 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   mma::wait_copies<0>();
   __syncthreads();
   mma::put_sums<Tile::n, A, B>(shared, warp_m, warp_n, c);
-  const bool split = args.s.splits > 1, sums = (sum_a || sum_b) && threadIdx.x < Tile::m;
-  float* const all_sums = parts_of_columns<Tile>(args, tile) + threadIdx.x;
-  if (sums && split) all_sums[part * Tile::m] = column_sum;
+  const bool sum_a = operands.sum_a() && threadIdx.x<Tile::m, split = args.s.splits> 1;
+  float* const a_sums = parts_of_a<Tile>(args, tile) + threadIdx.x;
+  if (sum_a && split) a_sums[part * Tile::m] = a_sum;
+  if (sum_a && !split) operands.put_a_sum(threadIdx.x, a_sum);
   operands.locate_rows();
   __syncthreads();
 
@@ -185,11 +184,12 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
       __stwb(all + part * apart + row * quads, sum_of(row));
     }
     if (!last_part(args.at.tickets + tile, args.s.splits)) return false;
-    column_sum = 0.0f;
-    for (int i = 0; sums && i < args.s.splits; ++i) column_sum += __ldcg(all_sums + i * Tile::m);
+    if (sum_a) {
+      float sum = 0.0f;
+      for (int i = 0; i < args.s.splits; ++i) sum += __ldcg(a_sums + i * Tile::m);
+      operands.put_a_sum(threadIdx.x, sum);
+    }
   }
-  if (sum_a && sums) operands.put_a_sum(threadIdx.x, column_sum);
-  if (sum_b) put_x_sums(args, column_sum);
   const auto put = at_column(4 * quad);
 #pragma unroll 2
   for (int row = first_row; row < Tile::m; row += rows_apart) {

@@ -32,19 +32,14 @@ void launch_subpixel_mma(const CudaStream& stream, ConvDirection direction, cons
                          const ConvEpilogue& epilogue, const ConvArgs& at) {
   const bool input = direction == ConvDirection::input;
   const ConvFinish finish(epilogue, at);
-  const SubpixelArgs args{
-      .s = s,
-      .at = at,
-      .finish = finish,
-      .vector_a = input ? vectors(s.k, at.y) : vectors(s.c, at.x),
-      .vector_b = vectors(s.c, at.w),
-      .vector_out = finish.in_fours(input ? s.c : s.k, at.out)};
+  const SubpixelArgs args{.s = s,
+                          .at = at,
+                          .finish = finish,
+                          .vector_a = input ? vectors(s.k, at.y) : vectors(s.c, at.x),
+                          .vector_b = vectors(s.c, at.w),
+                          .vector_out = finish.in_fours(input ? s.c : s.k, at.out)};
   if (input) return launch<true>(stream, args);
   launch<false>(stream, args);
-}
-
-int subpixel_mma_columns(const Subpixel& s) {
-  return with_mma_tile(s.tile, []<class Tile>(Tile) { return Tile::n; });
 }
 
 std::size_t subpixel_mma_workspace(const Subpixel& s, ConvDirection direction) {

@@ -75,9 +75,6 @@ class DataOperands {
   __device__ bool sum_a() const {
     return false;
   }
-  __device__ bool sum_b() const {
-    return false;
-  }
   __device__ void put_a_sum(int, float) const {}
 
   /// Replaces what was needed on the way by where the rows go.

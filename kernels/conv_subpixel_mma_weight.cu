@@ -14,7 +14,8 @@ class WeightOperands {
   static constexpr bool along_a = false, along_b = false;
   int first_n, columns, left;
 
-  __device__ WeightOperands(const SubpixelArgs& args, int tile, int part) : columns(args.s.taps * args.s.c), args_(args) {
+  __device__ WeightOperands(const SubpixelArgs& args, int tile, int part)
+      : columns(args.s.taps * args.s.c), args_(args) {
     const Subpixel& s = args.s;
     const int tiles_n = (columns + Tile::n - 1) / Tile::n;
     first_m_ = tile / tiles_n * Tile::m;
@@ -79,12 +80,7 @@ class WeightOperands {
     inside_ = inside();
   }
 
-  __device__ bool sum_a() const {
-    return sums_y(args_, first_n, Tile::n);
-  }
-  __device__ bool sum_b() const {
-    return args_.at.x_sums && first_m_ == 0;
-  }
+  __device__ bool sum_a() const { return sums_y(args_, first_n, Tile::n); }
   __device__ void put_a_sum(int row, float sum) const {
     if (first_m_ + row < args_.s.k) args_.at.bias_grad[first_m_ + row] = sum;
   }

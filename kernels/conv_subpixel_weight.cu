@@ -53,12 +53,7 @@ struct Weight {
     const int column = first_n + B::outer_of(), r = column / (4 * s.c);
     distance = s.taps == 1 ? column : ((r - 1) * s.w - 1) * s.c + column % (4 * s.c);
   }
-  __device__ bool sum_a() const {
-    return sums_y(args, first_n, Tile::n);
-  }
-  __device__ bool sum_b() const {
-    return args.at.x_sums && first_m == 0;
-  }
+  __device__ bool sum_a() const { return sums_y(args, first_n, Tile::n); }
   __device__ void put_a_sum(int row, float sum) const {
     if (first_m + row < args.s.k) args.at.bias_grad[first_m + row] = sum;
   }
@@ -145,10 +140,6 @@ void plan_subpixel_weight(const CudaStream& stream, Subpixel& s) {
   }
   const int wanted = blocks_per_multiprocessor * stream.multiprocessors / s.tiles;
   s.splits = std::clamp(wanted, 1, (s.positions() + least_positions - 1) / least_positions);
-}
-
-int subpixel_weight_columns(const Subpixel& s) {
-  return with_ffma_tile(s.tile, []<class Tile>(Tile) { return Tile::n; });
 }
 
 std::size_t subpixel_weight_workspace(const Subpixel& s) {

@@ -272,6 +272,16 @@ Value as_rows(Value x) {
   return reshape(x, {-1, x.shape()[-1]});
 }
 
+Value before_reshapes(Value value) {
+  while (true) {
+    const Graph::Node& node = value.graph().node(value.node());
+    if (!node.op || node.in.size() != 1 || node.in[0].shape().elements() != value.shape().elements() ||
+        reshape(node.in[0], value.shape()) != value)
+      return value;
+    value = node.in[0];
+  }
+}
+
 std::string describe_norm(const BatchNormOptions& o) {
   return fmt::format("eps={} momentum={} groups={} norm_act={}", o.eps, o.momentum, o.groups, describe(o.activation));
 }

@@ -47,15 +47,13 @@ void ConvOp::check(const Types& in) const {
   require_float(in[0], "the first operand");
   for (int i = 0; i < 2; ++i) {
     const Shape& shape = in[static_cast<std::size_t>(i)].shape;
-    require(shape.rank() == 4,
-            fmt::format("images [N, H, W, C] and filters [K, R, S, C/groups] wanted, got {} and {}", in[0].shape.str(),
-                        in[1].shape.str()));
+    require(shape.rank() == 4, fmt::format("images [N, H, W, C] and filters [K, R, S, C/groups] wanted, got {} and {}",
+                                           in[0].shape.str(), in[1].shape.str()));
     for (const std::int64_t extent : shape.extents())
       require(extent > 0, fmt::format("an operand is empty: {}", shape.str()));
   }
   const Padding2d& p = o_.padding;
-  require(o_.stride[0] > 0 && o_.stride[1] > 0,
-          fmt::format("stride {} must be 1 or more", fmt::join(o_.stride, "×")));
+  require(o_.stride[0] > 0 && o_.stride[1] > 0, fmt::format("stride {} must be 1 or more", fmt::join(o_.stride, "×")));
   require(o_.dilation[0] > 0 && o_.dilation[1] > 0,
           fmt::format("dilation {} must be 1 or more", fmt::join(o_.dilation, "×")));
   require(p.top >= 0 && p.bottom >= 0 && p.left >= 0 && p.right >= 0, "padding must not be negative");
@@ -207,19 +205,14 @@ ConvShape ConvDataOp::shape(const Types& in) const {
 
 namespace {
 
-/// Sums of an operand's channels that a weight gradient makes beside: gradients of biases, of a convolution (y) or a
-/// transposed one (x).
-enum class Sums { none, x, y };
-
-/// x, y → w, and the sums.
+/// x, y → w, and with `bias` the sums of y's channels: the gradients of a convolution's filters and bias.
 class ConvWeightOp : public ConvOp {
  public:
-  ConvWeightOp(const Conv2dOptions& options, std::int64_t r, std::int64_t s, Sums sums)
-      : ConvOp(options), r_(r), s_(s), sums_(sums) {}
+  ConvWeightOp(const Conv2dOptions& options, std::int64_t r, std::int64_t s, bool bias)
+      : ConvOp(options), r_(r), s_(s), bias_(bias) {}
 
   std::string describe() const override {
-    return fmt::format("conv2d_weight{} {}×{} {}{}", sums_ == Sums::none ? "" : "_grad", r_, s_, geometry(),
-                       sums_ == Sums::x ? " transposed" : "");
+    return fmt::format("conv2d_weight{} {}×{} {}", bias_ ? "_grad" : "", r_, s_, geometry());
   }
 
   Types infer(const Types& in) const override {
@@ -231,25 +224,24 @@ class ConvWeightOp : public ConvOp {
     require(y == wanted,
             fmt::format("an image {} has the output {}, but the other operand is {}", x.str(), wanted.str(), y.str()));
     Types out = {{in[0].dtype, {y[3], r_, s_, x[3] / o_.groups}}};
-    if (sums_ != Sums::none) out.push_back({in[0].dtype, {sums_ == Sums::x ? x[3] : y[3]}});
+    if (bias_) out.push_back({in[0].dtype, {y[3]}});
     return out;
   }
 
   Values expand(const Values& in) const override {
-    if (sums_ == Sums::none) return {};
-    return {conv2d_weight(in[0], in[1], r_, s_, o_), sum(in[sums_ == Sums::x ? 0 : 1], {0, 1, 2})};
+    if (!bias_) return {};
+    return {conv2d_weight(in[0], in[1], r_, s_, o_), sum(in[1], {0, 1, 2})};
   }
 
-  // To y goes conv2d(x, c), to x conv2d_input(y, c), with the cotangent c of w; and that of the sums to their operand.
+  // To y goes conv2d(x, c) + c_b, with cotangents c of w and c_b of the sums.
   Values grad(const Values& in, const Values&, const Values& dout) const override {
-    const Value c = dout[0], to_x = sums_ == Sums::x ? dout[1] : Value(), to_y = sums_ == Sums::y ? dout[1] : Value();
-    const auto spread = [](Value v, const Value& like) { return v ? broadcast(v, like.shape()) : Value(); };
-    if (!c) return {spread(to_x, in[0]), spread(to_y, in[1])};
-    return {conv2d_input(in[1], c, in[0].shape()[1], in[0].shape()[2], o_, to_x), conv2d(in[0], c, o_, to_y)};
+    const Value c = dout[0], c_b = bias_ ? dout[1] : Value();
+    if (!c) return {Value(), broadcast(c_b, in[1].shape())};
+    return {conv2d_input(in[1], c, in[0].shape()[1], in[0].shape()[2], o_), conv2d(in[0], c, o_, c_b)};
   }
 
   Kernel prepare(Device& device, const Types& in) const override {
-    if (Kernel grouped = grouped_kernel(device, in); grouped || sums_ != Sums::none) return grouped;
+    if (Kernel grouped = grouped_kernel(device, in); grouped || bias_) return grouped;
     return kernel(device, ConvDirection::weight, shape(in), {}, in[0].dtype);
   }
 
@@ -260,7 +252,7 @@ class ConvWeightOp : public ConvOp {
   Kernel grouped_kernel(Device& device, const Types& in) const;
 
   std::int64_t r_, s_;
-  Sums sums_;
+  bool bias_;
 };
 
 /// One that makes all weight gradients of a network, and those of biases, in one launch. Empty: the algorithm has none.
@@ -270,7 +262,7 @@ Kernel ConvWeightOp::grouped_kernel(Device& device, const Types& in) const {
   return std::visit(
       [&](const auto& stream) {
         const auto plan = plan_conv2d(stream, ConvDirection::weight, shape(in), {}, device.conv_policy());
-        return weight_grad_kernel(plan, {.x = 0, .y = 1, .sums_x = sums_ == Sums::x});
+        return weight_grad_kernel(plan, {.x = 0, .y = 1});
       },
       device.stream());
 }
@@ -287,9 +279,8 @@ Value data_op(Value a, Value w, const Conv2dOptions& options, std::optional<std:
 Values ConvDataOp::gradients(const Values& in, Value d) const {
   const Shape& w = in[1].shape();
   if (image_) {
-    const Values dw = d.graph().add(ConvWeightOp(o_, w[1], w[2], e_.bias ? Sums::x : Sums::none), {d, in[0]});
-    Values result = {conv2d(d, in[1], o_)};
-    result.insert(result.end(), dw.begin(), dw.end());
+    Values result = {conv2d(d, in[1], o_), conv2d_weight(d, in[0], w[1], w[2], o_)};
+    if (e_.bias) result.push_back(sum(d, {0, 1, 2}));
     return result;
   }
   const Value dx = conv2d_input(d, in[1], in[0].shape()[1], in[0].shape()[2], o_);
@@ -308,12 +299,12 @@ Value conv2d_input(Value y, Value w, std::int64_t height, std::int64_t width, co
 }
 
 Value conv2d_weight(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel_w, const Conv2dOptions& options) {
-  return x.graph().add(ConvWeightOp(options, kernel_h, kernel_w, Sums::none), {x, y})[0];
+  return x.graph().add(ConvWeightOp(options, kernel_h, kernel_w, false), {x, y})[0];
 }
 
 std::pair<Value, Value> conv2d_weight_grad(Value x, Value y, std::int64_t kernel_h, std::int64_t kernel_w,
                                            const Conv2dOptions& options) {
-  const Values out = x.graph().add(ConvWeightOp(options, kernel_h, kernel_w, Sums::y), {x, y});
+  const Values out = x.graph().add(ConvWeightOp(options, kernel_h, kernel_w, true), {x, y});
   return {out[0], out[1]};
 }
 

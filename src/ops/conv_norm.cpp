@@ -50,8 +50,8 @@ class ConvNormOp : public Op {
     // Cotangents on the statistics, or on h, go through the expansion.
     for (std::size_t i = 0; i < dout.size(); ++i)
       if (static_cast<bool>(dout[i]) != (i == 1)) return Op::grad(in, out, dout);
-    const Values dz = batch_norm_grad(dout[1], {out[0], in[first()], in[first() + 1], out[2], out[3]}, o_,
-                                      conv_.epilogue().act);
+    const Values dz =
+        batch_norm_grad(dout[1], {out[0], in[first()], in[first() + 1], out[2], out[3]}, o_, conv_.epilogue().act);
     Values result = conv_.gradients(of_conv(in), dz[0]);
     result.insert(result.end(), {dz[1], dz[2], Value(), Value()});
     return result;
@@ -114,8 +114,12 @@ class ConvNormOp : public Op {
   }
 
  private:
-  std::size_t first() const { return conv_.epilogue().bias ? 3 : 2; }  // operand γ
-  Values of_conv(const Values& in) const { return {in.begin(), in.begin() + static_cast<std::ptrdiff_t>(first())}; }
+  std::size_t first() const {
+    return conv_.epilogue().bias ? 3 : 2;
+  }  // operand γ
+  Values of_conv(const Values& in) const {
+    return {in.begin(), in.begin() + static_cast<std::ptrdiff_t>(first())};
+  }
 
   ConvDataOp conv_;
   BatchNormOptions o_;

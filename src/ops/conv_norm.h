@@ -1,5 +1,5 @@
-// A convolution with the batch normalisation of its result, and the gradient of one behind the convolution that makes dy
-// (kernels/conv_norm.h). On the CPU, and where another algorithm does the convolution, they expand into the pair.
+// A convolution with the batch normalisation of its result, and the gradient of one behind the convolution that makes
+// dy (kernels/conv_norm.h). On the CPU, and where another algorithm does the convolution, they expand into the pair.
 #pragma once
 
 #include "src/ops/norm_absorber.h"

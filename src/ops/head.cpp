@@ -3,6 +3,7 @@
 
 #include "kernels/head.h"
 #include "src/ops/act_grad.h"
+#include "src/ops/norm_absorber.h"
 #include "src/ops/support.h"
 
 namespace ganforge {

@@ -1,6 +1,7 @@
 // Fully connected layer and its two gradients. They differentiate into each other, so penalties of any order run on the
 // same three kernels.
 #include "kernels/linear.h"
+#include "kernels/weight_product.h"
 #include "src/ops/act_grad.h"
 #include "src/ops/head.h"
 #include "src/ops/linear_norm.h"

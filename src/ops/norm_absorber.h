@@ -41,6 +41,8 @@ Value read_masked(Value dx, const Values& masked);
 
 /// [..., channels] → [rows, channels]
 Value as_rows(Value x);
+/// What a value is before reshapes.
+Value before_reshapes(Value value);
 
 std::string describe_norm(const BatchNormOptions& options);
 

@@ -60,17 +60,6 @@ inline int normal_axis(const Graph& graph, const char* op, int axis, const Shape
   return axis < 0 ? axis + rank : axis;
 }
 
-/// What a value is before reshapes.
-inline Value before_reshapes(Value value) {
-  while (true) {
-    const Graph::Node& node = value.graph().node(value.node());
-    if (!node.op || node.in.size() != 1 || node.in[0].shape().elements() != value.shape().elements() ||
-        reshape(node.in[0], value.shape()) != value)
-      return value;
-    value = node.in[0];
-  }
-}
-
 inline std::string describe(const Activation& act) {
   switch (act.kind) {
     case Activation::Kind::none:

@@ -11,10 +11,10 @@
 
 namespace ganforge {
 
-/// Which operands of the node are x and y of kernels/conv2d.h, and whose sums its second output is, if it has one.
+/// Which operands of the node are x and y of kernels/conv2d.h. The outputs are dw and, if there is another, the sums of
+/// y's channels.
 struct WeightGradOperands {
   int x, y;
-  bool sums_x = false;
 };
 
 /// Kernel::run of all of them.
@@ -35,7 +35,7 @@ struct RunWeightGrads {
       args.x = call.input<float>(member.operands.x);
       args.y = call.input<float>(member.operands.y);
       args.out = call.output<float>(0);
-      if (call.out.size() > 1) (member.operands.sums_x ? args.x_sums : args.bias_grad) = call.output<float>(1);
+      args.bias_grad = call.out.size() > 1 ? call.output<float>(1) : nullptr;
       args.workspace = call.workspace;
       args.tickets = static_cast<unsigned*>(call.persistent);
       members[count++] = {member.group.get(), args};
@@ -48,7 +48,7 @@ struct RunWeightGrads {
 template <class S>
 Kernel weight_grad_kernel(const ConvPlan<S>& plan, WeightGradOperands operands) {
   Kernel kernel;
-  if (!plan.group || (operands.sums_x && !plan.sums_x)) return kernel;
+  if (!plan.group) return kernel;
   kernel.workspace = plan.workspace;
   kernel.persistent = plan.tickets * sizeof(unsigned);
   kernel.note = plan.algorithm;
