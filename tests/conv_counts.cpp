@@ -91,7 +91,8 @@ void count_norm(Device& device, const std::string& name, const ConvShape& c, boo
     device.capture([&] { plan.run(stream, o.args, with); })->launch();
     device.synchronize();
   };
-  const ConvPolicy own{.mode = ConvMode::own};
+  ConvPolicy own;
+  own.mode = ConvMode::own;
   if (gradient) {
     const Buffer h = zeros(device, size);
     BatchNormGradArgs norm{};

@@ -36,7 +36,12 @@ class ConvNormCuda : public ConvCuda {
     std::int64_t size() const { return direction == ConvDirection::input ? c.x_size() : c.y_size(); }
     std::int64_t rows() const { return size() / channels() / groups; }
   };
-  ConvPolicy own_{.mode = ConvMode::own};
+  static ConvPolicy policy(ConvMode mode) {
+    ConvPolicy result;
+    result.mode = mode;
+    return result;
+  }
+  ConvPolicy own_ = policy(ConvMode::own);
 
   template <class Norm>
   void fill(Norm& norm, const Layer& l, const Array<float>& gamma, const Array<float>& beta) {
@@ -177,7 +182,7 @@ TEST_F(ConvNormCuda, IsNotForAll) {
   EXPECT_FALSE(plan_conv_norm(stream(), forward, halving(4, 8, 8, 8, 5), {}, 1, own_));
   EXPECT_FALSE(plan_conv_norm(stream(), forward, halving(3, 8, 8, 8, 8), {}, 2, own_));
   EXPECT_FALSE(plan_conv_norm(stream(), forward, halving(4, 8, 8, 3, 8), {}, 1, own_));
-  EXPECT_FALSE(plan_conv_norm(stream(), forward, halving(4, 8, 8, 8, 8), {}, 1, {.mode = ConvMode::library}));
+  EXPECT_FALSE(plan_conv_norm(stream(), forward, halving(4, 8, 8, 8, 8), {}, 1, policy(ConvMode::library)));
   EXPECT_FALSE(plan_conv_norm_grad(
       stream(), forward,
       conv({.n = 4, .h = 8, .w = 8, .c = 8, .k = 8, .r = 3, .s = 3, .p = 0, .q = 0, .pad_top = 1, .pad_left = 1}, 1, 1),
