@@ -3,12 +3,15 @@
 #include "kernels/isa.h"
 #include "kernels/team.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 
 namespace ganforge::GANFORGE_ISA {
 namespace {
 
 constexpr std::int64_t serial_elements = 8192;  // below, starting the threads costs more than they save
+constexpr std::int64_t block = 2048;            // elements that stay in the first-level cache
 
 /// The factors of algorithm 1 that are the same for a whole segment.
 struct Factors {
@@ -18,6 +21,23 @@ struct Factors {
   float step;  // lr/(1−β₁^t')
   float keep;  // 1 − lr·decay
 };
+
+bool all_finite(const float* x, std::int64_t n) {
+  float zero = 0;
+#pragma omp simd reduction(+ : zero)
+  for (std::int64_t i = 0; i < n; ++i) zero += x[i] * 0.0f;
+  return zero == 0;
+}
+
+/// Notes the first line of x[begin, end) that is not finite; threads note theirs in any order.
+void watch(const float* x, std::int64_t begin, std::int64_t end, std::int64_t n, std::atomic<std::int64_t>& worst) {
+  if (all_finite(x + begin, end - begin)) return;
+  std::int64_t i = begin;
+  while (all_finite(x + i, 1)) ++i;
+  const std::int64_t distance = n / bad_line - i / bad_line;
+  for (std::int64_t seen = worst; seen < distance && !worst.compare_exchange_weak(seen, distance);) {
+  }
+}
 
 /// Outputs may be the inputs: an element is read before it is written, and no other is touched.
 template <bool with_ema>
@@ -37,14 +57,23 @@ void update(const AdamArgs& args, const Factors f, std::int64_t begin, std::int6
   }
 }
 
-void update_range(const AdamArgs& args, Factors f, float step, std::int64_t begin, std::int64_t end) {
-  for (int s = 0; begin < end; ++s) {
+struct Watched {
+  std::atomic<std::int64_t> w = 0, g = 0;
+};
+
+void update_range(const AdamArgs& args, Factors f, float step, std::int64_t begin, std::int64_t end, Watched& bad) {
+  for (int s = 0; begin < end;) {
     const bool last = s >= args.segments;
-    const std::int64_t stop = last || args.segment[s].end > end ? end : args.segment[s].end;
-    if (stop <= begin) continue;
+    if (!last && args.segment[s].end <= begin) {
+      ++s;
+      continue;
+    }
+    const std::int64_t stop = std::min({end, begin + block, last ? end : args.segment[s].end});
     const float lr_scale = last ? 1.0f : args.segment[s].lr_scale;
     f.step = step * lr_scale;
     f.keep = last ? 1.0f : 1.0f - *args.lr * lr_scale * args.segment[s].decay;
+    watch(args.w, begin, stop, args.n, bad.w);
+    watch(args.g, begin, stop, args.n, bad.g);
     args.ema ? update<true>(args, f, begin, stop) : update<false>(args, f, begin, stop);
     begin = stop;
   }
@@ -69,10 +98,13 @@ void adam(const CpuStream& stream, const AdamArgs& args) {
                   .step = step,
                   .keep = 1.0f};
   const std::int64_t lines = args.n / 16;  // of 64 bytes
+  Watched bad;
   on_team(stream, args.n > serial_elements, [&](int threads, int thread) {
-    update_range(args, f, step, lines * thread / threads * 16, lines * (thread + 1) / threads * 16);
+    update_range(args, f, step, lines * thread / threads * 16, lines * (thread + 1) / threads * 16, bad);
   });
   *args.new_t = t;
+  *args.bad_w = float(bad.w.load());
+  *args.bad_g = float(bad.g.load());
 }
 
 }  // namespace ganforge::GANFORGE_ISA

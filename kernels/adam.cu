@@ -16,9 +16,18 @@ struct Corrections {
   float rsqrt_correction2;  // 1/√(1−β₂^t')
 };
 
+/// Four elements from 4·i on: notes the distance of their line from the end if one is not finite.
+__device__ void watch(float4 x, std::int64_t i, std::int64_t n, unsigned* worst) {
+  const float zero = (x.x + x.y + x.z + x.w) * 0.0f;  // a sum that overflows is looked at more closely
+  if (zero == 0) return;
+  if (!(isfinite(x.x) && isfinite(x.y) && isfinite(x.z) && isfinite(x.w)))
+    atomicMax(worst, static_cast<unsigned>(n / bad_line - 4 * i / bad_line));
+}
+
 // Grid-stride over float4: 28 bytes a parameter (36 with EMA), full sectors, one launch; four loads of 16 bytes in
-// flight a thread. Thread 0 computes the bias corrections of its block from the device's t, then takes a ticket: the
-// last block to have read t advances it, since new_t may be t. 1 − βᵗ = −expm1(t·ln β) is exact to a few ulp in float.
+// flight a thread. Thread 0 computes the bias corrections of its block from the device's t. At the end each block takes
+// a ticket: the last one advances t, since new_t may be t, and publishes what the others found not to be finite.
+// 1 − βᵗ = −expm1(t·ln β) is exact to a few ulp in float.
 // No __restrict__: outputs may be the inputs; a thread reads its elements before it writes them.
 template <bool with_ema>
 __global__ void adam_kernel(const AdamArgs args, float log_beta1, float log_beta2) {
@@ -27,8 +36,6 @@ __global__ void adam_kernel(const AdamArgs args, float log_beta1, float log_beta
     const float t = *args.t + 1.0f;
     shared.step = *args.lr / -expm1f(t * log_beta1);
     shared.rsqrt_correction2 = 1.0f / sqrtf(-expm1f(t * log_beta2));
-    __threadfence();
-    if (atomicInc(args.ticket, gridDim.x - 1) == gridDim.x - 1) *args.new_t = t;
   }
   __syncthreads();
   const Corrections corrections = shared;
@@ -44,6 +51,9 @@ __global__ void adam_kernel(const AdamArgs args, float log_beta1, float log_beta
     float4 v = reinterpret_cast<const float4*>(args.v)[i];
     float4 ema;
     if constexpr (with_ema) ema = reinterpret_cast<const float4*>(args.ema)[i];
+
+    watch(w, i, args.n, args.ticket + 1);
+    watch(g, i, args.n, args.ticket + 2);
 
     float step = corrections.step, keep = 1.0f;
     int s = 0;
@@ -67,6 +77,14 @@ __global__ void adam_kernel(const AdamArgs args, float log_beta1, float log_beta
     reinterpret_cast<float4*>(args.new_m)[i] = m;
     reinterpret_cast<float4*>(args.new_v)[i] = v;
     if constexpr (with_ema) reinterpret_cast<float4*>(args.new_ema)[i] = ema;
+  }
+
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0 && atomicInc(args.ticket, gridDim.x - 1) == gridDim.x - 1) {
+    *args.new_t = *args.t + 1.0f;
+    *args.bad_w = static_cast<float>(atomicExch(args.ticket + 1, 0u));
+    *args.bad_g = static_cast<float>(atomicExch(args.ticket + 2, 0u));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 
 namespace ganforge {
@@ -59,7 +60,8 @@ void check(Device& device, const Case& c) {
   Array<float> w(device, w0), m(device, zeros), v(device, zeros), ema(device, w0);
   Array<float> new_w(device, c.n), new_m(device, c.n), new_v(device, c.n), new_ema(device, c.n);
   Array<float> t(device, std::vector<float>{0}), new_t(device, 1), rate(device, std::vector<float>{lr});
-  Array<unsigned> ticket(device, std::vector<unsigned>{0});
+  Array<unsigned> ticket(device, std::vector<unsigned>(adam_tickets, 0));
+  Array<float> bad_w(device, 1), bad_g(device, 1);
   Reference reference{
       {w0.begin(), w0.end()}, {zeros.begin(), zeros.end()}, {zeros.begin(), zeros.end()}, {w0.begin(), w0.end()}};
 
@@ -79,6 +81,8 @@ void check(Device& device, const Case& c) {
                   .new_ema = c.ema ? ema.data() : nullptr,
                   .t = t.data(),
                   .new_t = t.data(),
+                  .bad_w = bad_w.data(),
+                  .bad_g = bad_g.data(),
                   .lr = rate.data(),
                   .beta1 = beta1,
                   .beta2 = beta2,
@@ -107,7 +111,9 @@ void check(Device& device, const Case& c) {
     }
     reference.step(g0, step, c.segments);
     EXPECT_EQ(t.value(), float(step));
-    EXPECT_EQ(ticket.value(), 0u);
+    EXPECT_EQ(ticket.values(), std::vector<unsigned>(adam_tickets, 0));
+    EXPECT_EQ(bad_w.value(), 0);
+    EXPECT_EQ(bad_g.value(), 0);
     kernel_test::expect_close(m.values(), reference.m, 6e-7, 0, "m");
     kernel_test::expect_close(v.values(), reference.v, 1e-6, 0, "v");
     kernel_test::expect_close(w.values(), reference.w, 4e-7, 4e-7, "w");
@@ -141,7 +147,8 @@ TEST(Adam, CorrectsTheBiasOfLongRunsAndKeepsGapsZero) {
       g0[0] = 0.25f, m0[0] = 0.125f, v0[0] = 0.01f;
       Array<float> w(device, std::vector<float>(16, 0.0f)), g(device, g0), m(device, m0), v(device, v0);
       Array<float> t(device, std::vector<float>{t0}), rate(device, std::vector<float>{1});
-      Array<unsigned> ticket(device, std::vector<unsigned>{0});
+      Array<unsigned> ticket(device, std::vector<unsigned>(adam_tickets, 0));
+      Array<float> bad_w(device, 1), bad_g(device, 1);
       const AdamArgs args{.w = w.data(),
                           .g = g.data(),
                           .m = m.data(),
@@ -153,6 +160,8 @@ TEST(Adam, CorrectsTheBiasOfLongRunsAndKeepsGapsZero) {
                           .new_ema = nullptr,
                           .t = t.data(),
                           .new_t = t.data(),
+                          .bad_w = bad_w.data(),
+                          .bad_g = bad_g.data(),
                           .lr = rate.data(),
                           .beta1 = 0,
                           .beta2 = beta2,
@@ -169,6 +178,48 @@ TEST(Adam, CorrectsTheBiasOfLongRunsAndKeepsGapsZero) {
       want[0] = -0.25 / (std::sqrt(v_hat) + eps);
       kernel_test::expect_close(w.values(), want, 1e-6, 0, "w");
       EXPECT_EQ(t.value(), t0 + 1);
+    }
+  }
+}
+
+TEST(Adam, SaysWhereTheFirstBadValueIs) {
+  constexpr float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  constexpr std::int64_t n = 40000, lines = n / 16;
+  struct Bad {
+    std::vector<std::pair<std::int64_t, float>> w, g;
+    float bad_w, bad_g;
+  };
+  const Bad cases[] = {
+      {{}, {}, 0, 0},
+      {{{0, nan}}, {}, lines, 0},
+      {{{n - 1, inf}}, {{17, nan}, {n - 1, nan}}, 1, lines - 1},
+      {{{20031, -inf}, {30000, nan}}, {{39999, -inf}}, lines - 20031 / 16, 1},
+      {{{5, 3e38f}, {6, 3e38f}}, {{5, -3e38f}, {6, -3e38f}}, 0, 0},  // their sum is infinite, they are not
+  };
+  for (Device& device : kernel_test::devices()) {
+    SCOPED_TRACE(kernel_test::describe(device));
+    Array<unsigned> ticket(device, std::vector<unsigned>(adam_tickets, 0));
+    for (const Bad& c : cases) {
+      std::vector<float> w0(n, 1.0f), g0(n, 0.5f);
+      for (const auto& [i, value] : c.w) w0[static_cast<std::size_t>(i)] = value;
+      for (const auto& [i, value] : c.g) g0[static_cast<std::size_t>(i)] = value;
+      const std::vector<float> zeros(n, 0.0f);
+      Array<float> w(device, w0), g(device, g0), m(device, zeros), v(device, zeros);
+      Array<float> t(device, std::vector<float>{0}), rate(device, std::vector<float>{lr});
+      Array<float> bad_w(device, 1), bad_g(device, 1);
+      AdamArgs args{};
+      args.w = args.new_w = w.data(), args.g = g.data();
+      args.m = args.new_m = m.data();
+      args.v = args.new_v = v.data();
+      args.t = args.new_t = t.data();
+      args.bad_w = bad_w.data(), args.bad_g = bad_g.data();
+      args.lr = rate.data();
+      args.beta1 = beta1, args.beta2 = beta2, args.eps = eps;
+      args.n = n;
+      args.ticket = ticket.data();
+      std::visit([&](const auto& stream) { adam(stream, args); }, device.stream());
+      EXPECT_EQ(bad_w.value(), c.bad_w);
+      EXPECT_EQ(bad_g.value(), c.bad_g);
     }
   }
 }

@@ -164,7 +164,7 @@ TEST_F(Cli, HelpBeginsWithExamplesAndShowsDefaults) {
        {"--preset",      "--config",   "--data",    "--steps",     "--epochs", "--batch",        "--seed",
         "--lr-g",        "--lr-d",     "--device",  "--out",       "--resume", "--sample-every", "--checkpoint-every",
         "--threads",     "--progress", "--dry-run", "--objective", "--conv",   "--tune",         "default 64",
-        "default 0.0002", "--precision", "--data-memory"})
+        "default 0.0002", "--precision", "--data-memory", "--on-nan"})
     EXPECT_NE(text.find(flag), std::string::npos) << flag;
   EXPECT_NE(run({"--version"}).out.find(GANFORGE_VERSION), std::string::npos);
 }

@@ -205,8 +205,8 @@ void add_losses(std::vector<OpCase>& rows) {
 void add_adam(std::vector<OpCase>& rows) {
   const auto step = [](AdamOptions options) {
     return [options](const Values& in) {
-      const AdamState s = adam_step({in[0], in[2], in[3], in[4], in.size() > 6 ? in[6] : Value()}, in[1], in[5], options);
-      Values out = {s.w, s.m, s.v, s.t};
+      const AdamResult s = adam_step({in[0], in[2], in[3], in[4], in.size() > 6 ? in[6] : Value()}, in[1], in[5], options);
+      Values out = {s.w, s.m, s.v, s.t, s.bad_w, s.bad_g};
       if (s.ema) out.push_back(s.ema);
       return out;
     };

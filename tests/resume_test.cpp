@@ -3,8 +3,11 @@
 
 #include "src/data/safetensors.h"
 
+#include <ganforge/gan.h>
+
 #include <cstring>
 #include <fstream>
+#include <limits>
 
 namespace ganforge::test {
 namespace {
@@ -46,6 +49,64 @@ TEST_F(Cli, KilledAndResumedEqualsUninterrupted) {
   EXPECT_EQ(names_in(path(a) / "samples"), names_in(path(b) / "samples"));
   EXPECT_EQ(slurp(path(a) / "samples/step-000400.png"), slurp(path(b) / "samples/step-000400.png"));
   EXPECT_FALSE(fs::exists(path(b) / "checkpoints/.ganforge-1-1.tmp"));
+}
+
+/// A checkpoint in which a number of the generator is NaN.
+void poison(const fs::path& checkpoint) {
+  Safetensors file = read_safetensors(checkpoint);
+  std::vector<TensorSource> tensors;
+  std::vector<float> weights;
+  for (const Safetensors::Tensor& tensor : file.tensors) {
+    tensors.push_back({tensor.name, tensor.type, file.data(tensor)});
+    if (tensor.name != "generator/weights") continue;
+    weights.resize(tensor.type.bytes() / sizeof(float));
+    std::memcpy(weights.data(), file.data(tensor), tensor.type.bytes());
+    weights[100] = std::numeric_limits<float>::quiet_NaN();
+    tensors.back().values = weights.data();
+  }
+  write_safetensors(checkpoint, tensors, file.metadata);
+}
+
+TEST_F(Cli, ANanStopsTheRunAndIsNamed) {
+  train(small);
+  poison(path(run0) / "checkpoints/step-000020.safetensors");
+  const Result stopped = run(train_words + Words{"--resume", run0, "--steps", "30"});
+  EXPECT_EQ(stopped.code, 1);
+  EXPECT_NE(stopped.err.find("training diverged at step 21: the weight generator/0_linear/w is not finite"),
+            std::string::npos)
+      << stopped.err;
+  EXPECT_NE(stopped.err.find("generator/0_linear/w was bad before step 21 began (element 100 of "), std::string::npos)
+      << stopped.err;
+  const json event = json::parse(slurp(path(run0) / "events.jsonl"));
+  EXPECT_EQ(event["step"], 21);
+  EXPECT_EQ(event["event"], "not_finite");
+  EXPECT_EQ(event["tensor"], "weight generator/0_linear/w");
+  EXPECT_EQ(event["cause"]["variable"], "generator/0_linear/w");
+}
+
+TEST_F(Cli, RollbackEndsWithAHealthyRun) {
+  train(small);
+  poison(path(run0) / "checkpoints/step-000020.safetensors");
+  const float before = load_config(path(run0) / "config.toml").training.generator_adam.lr;
+  const Result healed = run(train_words + Words{"--resume", run0, "--steps", "30", "--on-nan", "rollback"});
+  EXPECT_EQ(healed.code, 0) << healed.err;
+  EXPECT_NE(healed.err.find("back to step 15 with learning rates"), std::string::npos) << healed.err;
+  EXPECT_EQ(load_config(path(run0) / "config.toml").training.generator_adam.lr, before / 2);
+  const std::vector<json> rows = metrics(run0);
+  EXPECT_EQ(rows.back()["step"], 30);
+  for (const json& row : rows) EXPECT_TRUE(row["d_loss"].is_number() && row["g_loss"].is_number()) << row;
+  EXPECT_TRUE(fs::exists(path(run0) / "checkpoints/step-000030.safetensors"));
+  const std::string events = slurp(path(run0) / "events.jsonl");
+  EXPECT_NE(events.find("\"event\":\"rollback\",\"from_step\":21"), std::string::npos) << events;
+}
+
+TEST_F(Cli, HopelessRatesAreGivenUp) {
+  const Result lost =
+      run(train_words + Words{"--preset", "seed-dense", "--data", "images-idx3-ubyte", "--batch", "4", "--steps", "50",
+                              "--lr-g", "1e30", "--lr-d", "1e30", "--on-nan", "rollback"});
+  EXPECT_EQ(lost.code, 1);
+  EXPECT_NE(lost.err.find("the first bad value is made in step "), std::string::npos) << lost.err;
+  EXPECT_NE(lost.err.find("given up after 5 rollbacks"), std::string::npos) << lost.err;
 }
 
 TEST_F(Cli, ResumeLimits) {

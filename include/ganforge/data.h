@@ -109,7 +109,8 @@ HostDataset read_packed(const std::filesystem::path& path);
 /// they say.
 void write_packed(const std::filesystem::path& path, const HostDataset& data);
 
-/// A data set by name ("fashion-mnist", "mnist", "cifar-10"; "ring8" and "grid25": 100,000 samples of the mixture), or
+/// A data set by name ("fashion-mnist", "mnist", "cifar-10"; "ring8" and "grid25": 100,000 samples of the mixture; "stacked:"
+/// and a name or path of grey images with labels: 128,000 images, each channel one of them, Stacked-MNIST), or
 /// from a path: a file that read_idx(), read_cifar10(),
 /// read_npy_images() or read_packed() reads, or a folder of images, or with data_batch_*.bin and test_batch.bin, or
 /// with

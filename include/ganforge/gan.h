@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ganforge/data.h>
+#include <ganforge/error.h>
 #include <ganforge/layers.h>
 #include <ganforge/objective.h>
 #include <ganforge/penalty.h>
@@ -85,6 +86,14 @@ struct Samples {
 /// A grid of images.
 void write_png(const std::filesystem::path& path, const Samples& samples);
 
+/// Training has produced a NaN or an infinity.
+class DivergedError : public Error {
+ public:
+  DivergedError(std::int64_t bad_step, const std::string& what_is_bad);
+  std::int64_t step;   ///< the first such step, from 1
+  std::string tensor;  ///< "weight discriminator/3_linear/w", "gradient of …", "d_loss"
+};
+
 /// Trains a generator against a discriminator. Both updates of a step, its data and its noise are one program.
 class Trainer {
  public:
@@ -94,10 +103,16 @@ class Trainer {
 
   /// `steps` more steps. `callback` receives what every `every`-th step reported, a little after the step ran.
   /// Stops early, after a whole step, when `stop` returns true. Returns with all work done.
+  /// Throws DivergedError once a loss, a gradient or a weight is not finite: after that step on the CPU, some steps
+  /// later on CUDA, which is not waited for.
   void run(std::int64_t steps, const std::function<void(const Stats&)>& callback = {}, std::int64_t every = 100,
            const std::function<bool()>& stop = {});
   /// Number of steps done since initialisation.
   std::int64_t step() const { return step_; }
+
+  /// Does the next step with all its values kept, and says what is the first of them that is not finite. It takes much
+  /// more memory than run().
+  std::optional<BadValue> find_bad_value();
 
   /// n samples from latents that depend on `seed` and the sample's number alone; running statistics, and the moving
   /// average of the weights if there is one.
@@ -118,11 +133,12 @@ class Trainer {
 
  private:
   void build_step(Graph& graph, bool lazy);
-  Program& step_program();
   void build_sampling(Graph& graph);
   void compile_programs();
-  void emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const;
+  void emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback,
+            std::int64_t every) const;
   void emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every);
+  bool lazy_step() const;
 
   Device& device_;
   const Dataset& data_;
@@ -141,7 +157,7 @@ class Trainer {
 /// Everything that a run of the program depends on: what config.toml holds.
 struct Config {
   std::string preset;
-  std::string description;  ///< for `info`; not part of the file
+  std::string description;             ///< for `info`; not part of the file
   std::string data = "fashion-mnist";  ///< name or path for find_dataset(); empty: none yet
   bool skip_bad = false;               ///< images of a folder that cannot be read are left out
   std::int64_t steps = 10000;
@@ -168,7 +184,8 @@ std::vector<std::string> precision_names();
 void validate(const Config& config);
 std::string to_toml(const Config& config);
 /// Keys that are absent keep the value of the file's preset, if it names one, else the default. Throws ConfigError with
-/// `source`, line and column for syntax, an unknown key or layer (with the nearest), a wrong type and a value out of range.
+/// `source`, line and column for syntax, an unknown key or layer (with the nearest), a wrong type and a value out of
+/// range.
 Config parse_config(const std::string& toml, const std::string& source);
 /// Throws FormatError if the file cannot be read.
 Config load_config(const std::filesystem::path& path);

@@ -137,6 +137,8 @@ class Network {
   const std::string& name() const { return name_; }
   const std::vector<Parameter>& parameter_list() const { return parameters_; }
   std::int64_t parameter_count() const;
+  /// The parameter that has this element of the flat buffer, or is the nearest before it.
+  const Parameter& parameter_at(std::int64_t element) const;
   const Shape& output_shape() const { return output_; }
   Variable& weights() { return *weights_; }
   /// Keeps a moving average of the weights from now on, ema ← decay·ema + (1 − decay)·w; adam() updates it.
@@ -171,9 +173,15 @@ class Network {
   float ema_decay_ = 0;
 };
 
+/// What adam() found not to be finite: scalars as in AdamResult.
+struct UpdateCheck {
+  Value weights;  ///< before the update
+  Value gradients;
+};
 /// One Adam step on a network: `gradients` as grad(loss, network.parameters(context)) gave them. Assigns weights,
 /// moments, and the moving average if the network has one. `lr` is a float32 scalar (a schedule); absent: options.lr.
 /// Throws Error if a parameter has no gradient, or for options.ema_decay: the network keeps its own.
-void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr = {});
+UpdateCheck adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options,
+                 Value lr = {});
 
 }  // namespace ganforge

@@ -258,9 +258,13 @@ struct AdamOptions {
 struct AdamState {
   Value w, m, v, t, ema;  ///< flat [n], t a float32 scalar; ema absent without one
 };
+struct AdamResult : AdamState {
+  /// Where w and g were not finite: scalars, ⌈n/16⌉ − ⌊i/16⌋ for the first such element i, 0 if there is none.
+  Value bad_w, bad_g;
+};
 /// One step of algorithm 1 of arXiv:1412.6980 on a flat buffer; g [n], lr a float32 scalar. No gradient is defined
 /// beyond the expansion's.
-AdamState adam_step(const AdamState& state, Value g, Value lr, const AdamOptions& options);
+AdamResult adam_step(const AdamState& state, Value g, Value lr, const AdamOptions& options);
 
 // --- the step prologue
 // ------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@
 #include <ganforge/graph.h>
 #include <ganforge/store.h>
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,11 +20,19 @@ struct CompileOptions {
   bool unplanned = false;
 };
 
+/// A value with an element that is not finite.
+struct BadValue {
+  std::string variable;   ///< the variable that held it before the run; empty: computed
+  std::string op, scope;  ///< else what made it, and for which layer
+  Type type;
+  std::int64_t element = 0;  ///< the first such
+};
+
 /// What a program does in one run, for people.
 struct ProgramReport {
   struct Launch {
     std::string op, scope;
-    std::string note;  ///< which algorithm, where an op has several
+    std::string note;                ///< which algorithm, where an op has several
     std::vector<std::string> types;  ///< inputs → outputs
     int nodes = 1;                   ///< nodes that share the launch
     double flops = 0, bytes = 0;
@@ -52,6 +62,10 @@ class Program {
   void download(const std::string& output, void* values, std::size_t bytes);
   std::vector<float> floats(const std::string& output);
   const Type& output_type(const std::string& output) const;
+
+  /// Runs once, and finds the first value, in the order of computation, that has a NaN or an infinity. For programs
+  /// compiled with CompileOptions::unplanned; throws Error for others.
+  std::optional<BadValue> find_bad_value();
 
   const ProgramReport& report() const;
   /// Kernels run (CPU) or queued (CUDA) by one run, copies included.

@@ -5,6 +5,7 @@
 //     run.json       how it was started: arguments, versions, device, seed
 //     metrics.jsonl  one object a line
 //     losses.svg
+//     events.jsonl   only if something went wrong
 //     samples/step-000500.png
 //     checkpoints/step-000500.safetensors
 #pragma once
@@ -33,6 +34,7 @@ class RunFolder {
   std::filesystem::path run_json() const { return path_ / "run.json"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path losses() const { return path_ / "losses.svg"; }
+  std::filesystem::path events() const { return path_ / "events.jsonl"; }
   std::filesystem::path sample(std::int64_t step) const;
   std::filesystem::path checkpoint(std::int64_t step) const;
 

@@ -1,9 +1,10 @@
 // ganforge train: the configuration that file and flags make, and the run.
 #include "src/cli/commands.h"
+#include "src/cli/divergence.h"
 #include "src/cli/dry_run.h"
 #include "src/cli/load_data.h"
 #include "src/cli/open_device.h"
-#include "src/cli/training_run.h"
+#include "src/gan/collapse.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -28,7 +29,7 @@ struct TrainArguments {
   std::optional<std::int64_t> d_steps;
   DeviceArguments device;
   Residency data_memory = Residency::automatic;
-  std::string progress = "auto", objective, conv, precision;
+  std::string progress = "auto", on_nan = "stop", objective, conv, precision;
   bool dry_run = false, tune = false, skip_bad = false;
 };
 
@@ -58,7 +59,8 @@ void check_combinations(const TrainArguments& a) {
     if (given)
       throw UsageError(
           fmt::format("{} cannot change when a run is resumed; only --steps, --epochs, --sample-every, "
-                      "--checkpoint-every, --device, --precision, --threads, --data-memory, --skip-bad and --progress can",
+                      "--checkpoint-every, --device, --precision, --threads, --data-memory, --skip-bad, --on-nan and "
+                      "--progress can",
                       flag));
 }
 
@@ -138,11 +140,13 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
   Device device = open_device(a.device, notices);
   device.conv_policy() = config.convolutions;
   device.set_precision(config.precision);
+  const TrainerOptions range = trainer_options(config);
+  const double data_diversity = diversity(host, range.low, range.high);
   const Dataset data(device, std::move(host), a.data_memory);
   notice_residency(data, notices);
   const std::int64_t images_per_step = samples_per_step(config.training);
   if (a.epochs) config.steps = (*a.epochs * data.count() + images_per_step - 1) / images_per_step;
-  const std::unique_ptr<Trainer> trainer = make_trainer(device, data, config, source);
+  std::unique_ptr<Trainer> trainer = make_trainer(device, data, config, source);
   config.convolutions.chosen = device.conv_policy().chosen;
   if (a.dry_run) {
     print_notices(notices);
@@ -150,22 +154,25 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
     return 0;
   }
 
-  if (run) {
-    const Checkpoint checkpoint = newest_checkpoint(*a.resume, notices);
-    TrainingRun training(config, *run, device, data, *trainer);
-    training.resume(checkpoint, words, notices);
-    print_notices(notices);
-    fmt::print("{} from step {} on {}, to step {}\n", run->path().string(), trainer->step(), device.name(),
-               config.steps);
-    return training.finish(a.progress);
-  }
-  const RunFolder folder = RunFolder::create(a.out.value_or("runs"), run_name(a, config, data));
-  TrainingRun training(config, folder, device, data, *trainer);
-  training.begin(words);
-  print_notices(notices);
-  fmt::print("{}: {} samples {}, batch {}, {} steps on {}\n", folder.path().string(), data.count(), data.sample().str(),
-             config.training.batch, config.steps, device.name());
-  return training.finish(a.progress);
+  const TrainingSetup setup{
+      config,         run ? *run : RunFolder::create(a.out.value_or("runs"), run_name(a, config, data)),
+      device,         data,
+      data_diversity, words,
+      a.progress,     [&] { return make_trainer(device, data, config, source); }};
+  const OnNan on_nan = a.on_nan == "rollback" ? OnNan::rollback : OnNan::stop;
+  return train_watched(setup, on_nan, std::move(trainer), [&](TrainingRun& training) {
+    if (run) {
+      training.resume(newest_checkpoint(*a.resume, notices), words, notices);
+      print_notices(notices);
+      fmt::print("{} from step {} on {}, to step {}\n", run->path().string(), training.step(), device.name(),
+                 config.steps);
+    } else {
+      training.begin(words);
+      print_notices(notices);
+      fmt::print("{}: {} samples {}, batch {}, {} steps on {}\n", setup.folder.path().string(), data.count(),
+                 data.sample().str(), config.training.batch, config.steps, device.name());
+    }
+  });
 }
 
 }  // namespace
@@ -190,7 +197,9 @@ Command train_command() {
          set_preset(a->preset)},
         {"--config", "FILE", "model and settings from a TOML file; flags override it", set_text(a->config)},
         {"--data", "NAME|PATH",
-         fmt::format("fashion-mnist, mnist, cifar-10, ring8, grid25, a folder of images, or IDX, CIFAR-10, NPY or .gfd (default {})",
+         fmt::format("fashion-mnist, mnist, cifar-10, ring8, grid25, stacked:NAME, a folder of images, or IDX, "
+                     "CIFAR-10, NPY or .gfd "
+                     "(default {})",
                      d.data),
          set_text(a->data)},
         {"--skip-bad", "", "leaves out images of a folder that cannot be read", set_true(a->skip_bad)},
@@ -227,7 +236,13 @@ Command train_command() {
          set_whole(a->checkpoint_every, 0, max_steps)},
         {"--progress", "STYLE", "auto (a live line on a terminal), plain or none (default auto)",
          set_choice(a->progress, {"auto", "plain", "none"})},
-        {"--dry-run", "", "shows networks, kernels, memory and on a GPU the least time of a step, and stops", set_true(a->dry_run)}}},
+        {"--on-nan", "ACTION",
+         "what to do when a value is not finite, after saying which: stop, or rollback to the last checkpoint with "
+         "half "
+         "the learning rates (default stop)",
+         set_choice(a->on_nan, {"stop", "rollback"})},
+        {"--dry-run", "", "shows networks, kernels, memory and on a GPU the least time of a step, and stops",
+         set_true(a->dry_run)}}},
       {"Convolutions",
        {{"--conv", "MODE", "auto (a rule on sizes), library, own or direct (default auto); --dry-run shows the choice",
          set_choice(a->conv, conv_mode_names())},

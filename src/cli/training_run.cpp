@@ -1,5 +1,6 @@
 #include "src/cli/training_run.h"
 
+#include "src/cli/events_file.h"
 #include "src/cli/open_device.h"
 #include "src/cli/signals.h"
 #include "src/cli/trained.h"
@@ -28,7 +29,9 @@ std::int64_t next_multiple(std::int64_t step, std::int64_t every) {
   return every > 0 ? step / every * every + every : std::numeric_limits<std::int64_t>::max();
 }
 
-std::string describe(const Dataset& data) { return fmt::format("{} samples {}", data.count(), data.sample().str()); }
+std::string describe(const Dataset& data) {
+  return fmt::format("{} samples {}", data.count(), data.sample().str());
+}
 
 /// For a command that people copy.
 std::string shell_word(const std::string& path) {
@@ -37,13 +40,15 @@ std::string shell_word(const std::string& path) {
 
 }  // namespace
 
-TrainingRun::TrainingRun(const Config& config, RunFolder folder, Device& device, const Dataset& data, Trainer& trainer)
+TrainingRun::TrainingRun(const Config& config, RunFolder folder, Device& device, const Dataset& data,
+                         double data_diversity, Trainer& trainer)
     : config_(config),
       folder_(std::move(folder)),
       device_(device),
       data_(data),
       trainer_(trainer),
-      begin_(std::chrono::steady_clock::now()) {}
+      begin_(std::chrono::steady_clock::now()),
+      collapse_(config.training.objective, data_diversity) {}
 
 void TrainingRun::begin(const std::vector<std::string>& arguments) {
   try {
@@ -59,15 +64,16 @@ void TrainingRun::begin(const std::vector<std::string>& arguments) {
   }
 }
 
-void TrainingRun::resume(const Checkpoint& checkpoint, const std::vector<std::string>& arguments,
+void TrainingRun::resume(const std::optional<Checkpoint>& checkpoint, const std::vector<std::string>& arguments,
                          std::vector<std::string>& notices) {
-  std::map<std::string, std::string> metadata = trainer_.load(checkpoint.path);
+  std::map<std::string, std::string> metadata;
+  if (checkpoint) metadata = trainer_.load(checkpoint->path);
   if (trainer_.step() > config_.steps)
     throw ConfigError(fmt::format("{} is at step {} already, past the {} steps that are wanted; give more --steps",
-                                  checkpoint.path.string(), trainer_.step(), config_.steps));
+                                  checkpoint->path.string(), trainer_.step(), config_.steps));
   metrics_.emplace(folder_.metrics());
   for (const auto& [key, now] : describe(device_))
-    if (metadata[key] != now)
+    if (checkpoint && metadata[key] != now)
       notices.push_back(
           fmt::format("{} was '{}' and is '{}' now: the last bits of the results may differ", key, metadata[key], now));
   // The order of the samples follows from their number.
@@ -108,18 +114,12 @@ int TrainingRun::finish(const std::string& progress) {
   begin_ = std::chrono::steady_clock::now();
   const std::int64_t first = trainer_.step(), total = config_.steps;
   const std::int64_t images_per_step = samples_per_step(config_.training);
-  while (trainer_.step() < total && !stop_signal()) {
-    const std::int64_t step = trainer_.step();
-    const std::int64_t sample_at = next_multiple(step, config_.sample_every),
-                       save_at = next_multiple(step, config_.checkpoint_every),
-                       until = std::min({total, sample_at, save_at});
-    meter_.start(step, step * images_per_step);
-    trainer_.run(
-        until - step, [this](const Stats& stats) { report(stats); }, config_.metrics_every,
-        [] { return stop_signal() != 0; });
-    if (trainer_.step() < until) break;
-    if (until == save_at || until == total) save();  // first what cannot be made again
-    if (config_.sample_every > 0 && (until == sample_at || until == total)) write_sample();
+  try {
+    train_to_the_end();
+  } catch (const DivergedError&) {
+    progress_->end_line();
+    metrics_->write_losses(folder_.losses(), folder_.path().filename().string());
+    throw;
   }
   progress_->end_line();
   if (saved_step_ != trainer_.step()) save();
@@ -139,21 +139,44 @@ int TrainingRun::finish(const std::string& progress) {
   return 0;
 }
 
+void TrainingRun::train_to_the_end() {
+  const std::int64_t total = config_.steps, images_per_step = samples_per_step(config_.training);
+  while (trainer_.step() < total && !stop_signal()) {
+    const std::int64_t step = trainer_.step();
+    const std::int64_t sample_at = next_multiple(step, config_.sample_every),
+                       save_at = next_multiple(step, config_.checkpoint_every),
+                       until = std::min({total, sample_at, save_at});
+    meter_.start(step, step * images_per_step);
+    trainer_.run(
+        until - step, [this](const Stats& stats) { report(stats); }, config_.metrics_every,
+        [] { return stop_signal() != 0; });
+    if (trainer_.step() < until) break;
+    if (until == save_at || until == total) save();  // first what cannot be made again
+    if (config_.sample_every > 0 && (until == sample_at || until == total)) write_sample();
+  }
+}
+
 void TrainingRun::report(const Stats& stats) {
   meter_.update(stats);
   metrics_->append(stats, meter_.images_per_s(), seconds_before_ + seconds());
   progress_->show(stats, meter_);
-  if (warned_ || (std::isfinite(stats.d_loss) && std::isfinite(stats.g_loss))) return;
-  warned_ = true;
-  progress_->end_line();
-  fmt::print(stderr, "ganforge: a loss is not finite at step {}: training has diverged; lower --lr-g and --lr-d\n",
-             stats.step);
+  warn(stats.step, collapse_.look(stats));
+}
+
+/// Once on the terminal and in events.jsonl.
+void TrainingRun::warn(std::int64_t step, const std::optional<CollapseWatch::Event>& event) {
+  if (!event) return;
+  if (progress_) progress_->end_line();
+  fmt::print(stderr, "ganforge: {}\n", event->reason);
+  add_event(folder_.events(), step, event->name, {{"reason", event->reason}});
 }
 
 void TrainingRun::write_sample() {
   // The latents of seed 0, those that `ganforge sample` begins with.
   const std::int64_t count = data_.sample() == Shape{2} ? scatter_samples : grid_samples;
-  write_picture(folder_.sample(trainer_.step()), trainer_.sample(count), config_.data);
+  const Samples samples = trainer_.sample(count);
+  write_picture(folder_.sample(trainer_.step()), samples, config_.data);
+  warn(trainer_.step(), collapse_.look(trainer_.step(), samples));
   metrics_->write_losses(folder_.losses(), folder_.path().filename().string());
 }
 

@@ -6,6 +6,7 @@
 #include "src/data/cifar.h"
 #include "src/data/find_dataset.h"
 #include "src/data/resize.h"
+#include "src/data/stacked.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -167,6 +168,8 @@ HostDataset from_file(const fs::path& path) {
 }
 
 HostDataset find(const std::string& name_or_path, const DatasetOptions& options) {
+  if (const auto grey = stacked_from(name_or_path))
+    return stack(find(*grey, options), options.train ? 128'000 : 26'000, options.train ? 0 : 1);
   if (const Mixture* mixture = find_mixture(name_or_path))
     return sample_mixture(*mixture, options.train ? 100'000 : 2'500, options.train ? 0 : 1);
   if (const Known* known = find_known(name_or_path))

@@ -1,3 +1,4 @@
+#include "kernels/adam.h"
 #include "kernels/prologue.h"
 #include "src/gan/penalties.h"
 
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace ganforge {
 namespace {
@@ -18,7 +20,24 @@ constexpr std::int64_t sampling_batch = 64;
 constexpr std::int64_t ring_interval = ring_rows / 4;
 
 /// Order of the quantities that a step reports.
-enum Slot { slot_d_loss, slot_g_loss, slot_d_real, slot_d_fake, slot_d_accuracy, slot_penalty };
+enum Slot {
+  slot_d_loss,
+  slot_g_loss,
+  slot_d_real,
+  slot_d_fake,
+  slot_d_accuracy,
+  slot_d_weights,  // as AdamResult::bad_w and bad_g
+  slot_d_gradients,
+  slot_g_weights,
+  slot_g_gradients,
+  slot_penalty
+};
+
+/// The name of the parameter that an UpdateCheck points to.
+const std::string& bad_parameter(const Network& network, std::int64_t elements, float check) {
+  const std::int64_t line = elements / bad_line - static_cast<std::int64_t>(check);
+  return network.parameter_at(line * bad_line).name;
+}
 
 Shape batched(std::int64_t n, const Shape& sample) {
   std::vector<std::int64_t> extents = {n};
@@ -53,6 +72,11 @@ void write_png(const std::filesystem::path& path, const Samples& samples) {
   const Shape sample(samples.shape.extents().subspan(1));
   write_png(path, make_grid(samples.values, sample, samples.low, samples.high));
 }
+
+DivergedError::DivergedError(std::int64_t bad_step, const std::string& what_is_bad)
+    : Error(fmt::format("training diverged at step {}: the {} is not finite", bad_step, what_is_bad)),
+      step(bad_step),
+      tensor(what_is_bad) {}
 
 Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
     : device_(device),
@@ -130,6 +154,7 @@ void Trainer::build_step(Graph& graph, bool lazy) {
 
   Value real, fake, penalty;
   DiscriminatorLoss d;
+  UpdateCheck d_check;
   for (std::size_t k = 0; k < static_cast<std::size_t>(o.d_steps); ++k) {
     real = reals[k];
     fake = (*generator_)(context, latents[k]);
@@ -137,8 +162,9 @@ void Trainer::build_step(Graph& graph, bool lazy) {
         context, *discriminator_, {real, fake, part(share, k), part(dragan_share, k), part(noise, k)}, penalties);
     d = discriminator_loss(pass.logits, o.objective, o.real_target);
     penalty = pass.penalty;
-    adam(context, *discriminator_, grad(penalty ? d.loss + penalty : d.loss, discriminator_->parameters(context)),
-         o.discriminator_adam, drawn.schedules[0]);
+    d_check =
+        adam(context, *discriminator_, grad(penalty ? d.loss + penalty : d.loss, discriminator_->parameters(context)),
+             o.discriminator_adam, drawn.schedules[0]);
     if (o.weight_clip > 0) {
       Variable& weights = discriminator_->weights();
       const double limit = static_cast<double>(o.weight_clip);
@@ -150,9 +176,17 @@ void Trainer::build_step(Graph& graph, bool lazy) {
   if (fresh_reals) real = reals.back();
   const Value on_real = is_relativistic(o.objective) ? (*discriminator_)(context, real) : Value();
   const Value g_loss = generator_loss((*discriminator_)(context, fake), o.objective, on_real);
-  adam(context, *generator_, grad(g_loss, generator_->parameters(context)), o.generator_adam, drawn.schedules[1]);
-  std::vector<std::pair<std::string, Value>> report = {
-      {"d_loss", d.loss}, {"g_loss", g_loss}, {"d_real", d.d_real}, {"d_fake", d.d_fake}, {"d_accuracy", d.accuracy}};
+  const UpdateCheck g_check =
+      adam(context, *generator_, grad(g_loss, generator_->parameters(context)), o.generator_adam, drawn.schedules[1]);
+  std::vector<std::pair<std::string, Value>> report = {{"d_loss", d.loss},
+                                                       {"g_loss", g_loss},
+                                                       {"d_real", d.d_real},
+                                                       {"d_fake", d.d_fake},
+                                                       {"d_accuracy", d.accuracy},
+                                                       {"d_weights", d_check.weights},
+                                                       {"d_gradients", d_check.gradients},
+                                                       {"g_weights", g_check.weights},
+                                                       {"g_gradients", g_check.gradients}};
   if (!o.penalties.empty())
     report.emplace_back("penalty", penalty ? penalty : constant(graph, 0, {DType::float32, {}}));
   context.report(report);
@@ -187,50 +221,89 @@ void Trainer::compile_programs() {
 }
 
 /// A lazy penalty counts in steps 0, interval, 2·interval, … since initialisation.
-Program& Trainer::step_program() {
-  return programs_[lazy_interval_ > 0 && step_ % lazy_interval_ == 0 ? 2 : 0];
+bool Trainer::lazy_step() const {
+  return lazy_interval_ > 0 && step_ % lazy_interval_ == 0;
 }
 
 void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& callback, std::int64_t every,
                   const std::function<bool()>& stop) {
   const bool wanted = callback && every > 0;
-  std::vector<float> statistics(wanted ? statistics_slots * statistics_stride : 0);
+  const std::function<void(const Stats&)> receive = wanted ? callback : [](const Stats&) {};
+  if (!wanted) every = std::numeric_limits<std::int64_t>::max();
+  float statistics[statistics_slots * statistics_stride];
   bool ring_pending = false;
   reported_ = step_;
   for (std::int64_t i = 0; i < steps && !(stop && stop()); ++i) {
-    step_program().run();
+    programs_[lazy_step() ? 2 : 0].run();
     ++step_;
-    if (!wanted) continue;
     if (!device_.is_cuda()) {
-      if (step_ % every != 0) continue;
-      store_.download(*store_.find(statistics_variable), statistics.data());
-      emit(statistics.data(), step_, callback);
+      store_.download(*store_.find(statistics_variable), statistics);
+      emit(statistics, step_, receive, every);
     } else if (step_ % ring_interval == 0) {
       // What was copied an interval ago is here by now; the step goes on meanwhile.
-      if (ring_pending) emit_ring(callback, every);
+      if (ring_pending) emit_ring(receive, every);
       ring_.start(store_.find(ring_variable)->data());
       ring_tick_.start(store_.find(ring_tick_variable)->data());
       ring_pending = true;
     }
   }
   device_.synchronize();
-  if (!wanted || !device_.is_cuda()) return;
-  if (ring_pending) emit_ring(callback, every);
+  if (!device_.is_cuda()) return;
+  if (ring_pending) emit_ring(receive, every);
   ring_.start(store_.find(ring_variable)->data());
   ring_tick_.start(store_.find(ring_tick_variable)->data());
-  emit_ring(callback, every);
+  emit_ring(receive, every);
   // The last step's report is filed by the step that follows it.
-  if (step_ % every == 0 && reported_ < step_) {
-    store_.download(*store_.find(statistics_variable), statistics.data());
-    emit(statistics.data(), step_, callback);
+  if (reported_ < step_) {
+    store_.download(*store_.find(statistics_variable), statistics);
+    emit(statistics, step_, receive, every);
     reported_ = step_;
   }
 }
 
-void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback) const {
+void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback,
+                   std::int64_t every) const {
   const auto at = [&](Slot slot) { return row[slot * statistics_stride]; };
-  callback({step, step * samples_per_step(options_), at(slot_d_loss), at(slot_g_loss), at(slot_d_real), at(slot_d_fake),
-            at(slot_d_accuracy), options_.penalties.empty() ? 0.0f : at(slot_penalty)});
+  if (step % every == 0)
+    callback({step, step * samples_per_step(options_), at(slot_d_loss), at(slot_g_loss), at(slot_d_real),
+              at(slot_d_fake), at(slot_d_accuracy), options_.penalties.empty() ? 0.0f : at(slot_penalty)});
+
+  // In the order in which a step comes to them.
+  const std::int64_t d_size = discriminator_->weights().type.shape[0], g_size = generator_->weights().type.shape[0];
+  const auto fail = [&](const std::string& what) {
+    device_.synchronize();
+    throw DivergedError(step, what);
+  };
+  if (at(slot_d_weights) > 0) fail("weight " + bad_parameter(*discriminator_, d_size, at(slot_d_weights)));
+  if (at(slot_g_weights) > 0) fail("weight " + bad_parameter(*generator_, g_size, at(slot_g_weights)));
+  if (!std::isfinite(at(slot_d_loss))) fail("d_loss");
+  if (!options_.penalties.empty() && !std::isfinite(at(slot_penalty))) fail("penalty");
+  if (at(slot_d_gradients) > 0) fail("gradient of " + bad_parameter(*discriminator_, d_size, at(slot_d_gradients)));
+  if (!std::isfinite(at(slot_g_loss))) fail("g_loss");
+  if (at(slot_g_gradients) > 0) fail("gradient of " + bad_parameter(*generator_, g_size, at(slot_g_gradients)));
+}
+
+std::optional<BadValue> Trainer::find_bad_value() {
+  Graph step;
+  build_step(step, lazy_step());
+  std::optional<BadValue> found = compile(device_, step, {.capture = false, .unplanned = true}).find_bad_value();
+  ++step_;
+  if (!found) return found;
+  // A flat buffer has the parameter's name.
+  for (Network* network : {generator_.get(), discriminator_.get()}) {
+    const bool computed = found->variable.empty();
+    const std::string owner = computed ? found->scope + "/" : found->variable;
+    if (!owner.starts_with(network->name() + "/") || found->type != network->weights().type) continue;
+    const Network::Parameter& parameter = network->parameter_at(found->element);
+    const std::string buffer = owner.substr(network->name().size() + 1);
+    if (computed)
+      found->scope = parameter.name;
+    else
+      found->variable = buffer == "weights" ? parameter.name : fmt::format("{} ({})", parameter.name, buffer);
+    found->element -= parameter.offset;
+    found->type.shape = parameter.shape;
+  }
+  return found;
 }
 
 void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every) {
@@ -241,11 +314,10 @@ void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::
     const std::int64_t row = (tick - 1) % ring_rows;
     if (ticks[row] != tick) break;  // not filed yet when the copy was made
     reported_ = tick;
-    if (tick % every != 0) continue;
     float spread[statistics_slots * statistics_stride] = {};
     for (int slot = 0; slot < statistics_slots; ++slot)
       spread[slot * statistics_stride] = rows[row * statistics_slots + slot];
-    emit(spread, tick, callback);
+    emit(spread, tick, callback, every);
   }
 }
 

@@ -1,3 +1,4 @@
+#include "src/graph/find_bad.h"
 #include "src/graph/passes.h"
 #include "src/graph/plan.h"
 
@@ -45,6 +46,7 @@ struct Program::Impl {
   std::vector<Feed*> feeds;
   std::vector<Variable*> assigned;
   std::map<std::string, Port> inputs, outputs;
+  std::vector<Traced> traced;  // unplanned programs alone
   std::unique_ptr<Captured> captured;
   ProgramReport report;
 };
@@ -84,6 +86,7 @@ class Compiler {
     for (const Variable* variable : variables_)
       if (variable->feed) impl_->feeds.push_back(variable->feed.get());
     for (const auto& [variable, value] : graph_->assigns()) impl_->assigned.push_back(variable);
+    if (options_.unplanned) trace();
     fill_report();
     if (device_.is_cuda() && options_.capture) capture();
     return Program(std::move(impl_));
@@ -268,6 +271,27 @@ class Compiler {
     return launch;
   }
 
+  void trace() {
+    for (int n = 0; n < static_cast<int>(graph_->nodes().size()); ++n) {
+      const Graph::Node& node = graph_->node(n);
+      if (node.op && node.op->once()) continue;
+      for (int o = 0; o < static_cast<int>(node.out.size()); ++o) {
+        const Value value(*graph_, n, o);
+        if (!is_float(value.type().dtype)) continue;
+        // A view of a variable shows what the run has left there.
+        const Place& place = plan_.places[static_cast<std::size_t>(value_number(value))];
+        if (!node.variable && place.memory == Place::Memory::variable) continue;
+        BadValue name;
+        name.type = value.type();
+        if (node.variable)
+          name.variable = node.variable->name;
+        else
+          name.op = node.is_input ? "input" : node.op->describe(), name.scope = node.scope;
+        impl_->traced.push_back({name, address(place)});
+      }
+    }
+  }
+
   void fill_report() {
     impl_->report.arena_bytes = impl_->arena->bytes();
     impl_->report.own_bytes = impl_->own.bytes();
@@ -334,6 +358,13 @@ void Program::run() {
     impl_->execute(impl_->launches);
   for (Variable* variable : impl_->assigned) ++variable->times_written;
   for (Feed* feed : impl_->feeds) feed->after_run();
+}
+
+std::optional<BadValue> Program::find_bad_value() {
+  if (impl_->traced.empty()) throw Error("find_bad_value: the program was not compiled with CompileOptions::unplanned");
+  if (const auto before = find_bad(*impl_->device, impl_->traced, true)) return before;
+  run();
+  return find_bad(*impl_->device, impl_->traced, false);
 }
 
 namespace {

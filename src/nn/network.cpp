@@ -73,6 +73,11 @@ std::int64_t Network::parameter_count() const {
   return count;
 }
 
+const Network::Parameter& Network::parameter_at(std::int64_t element) const {
+  const auto behind = std::ranges::upper_bound(parameters_, element, {}, &Parameter::offset);
+  return behind == parameters_.begin() ? parameters_.at(0) : behind[-1];
+}
+
 void Network::enable_ema(float decay) {
   ema_decay_ = decay;
   if (ema_) return;
@@ -95,7 +100,7 @@ std::string Network::summary() const {
   return text + fmt::format("{:<24}{:<24}{:>12}\n", "", "", parameter_count());
 }
 
-void adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr) {
+UpdateCheck adam(Context& context, Network& network, const Values& gradients, const AdamOptions& options, Value lr) {
   Graph& graph = context.graph();
   VariableStore& store = context.store();
   const std::vector<Network::Parameter>& parameters = network.parameter_list();
@@ -126,13 +131,16 @@ void adam(Context& context, Network& network, const Values& gradients, const Ada
   const Value g = concat_aligned(pieces, flat_alignment);
   AdamOptions step = options;
   step.ema_decay = network.ema_decay();
-  state = adam_step(state, g, lr ? lr : constant(graph, static_cast<double>(options.lr), {DType::float32, {}}), step);
-  graph.assign(network.weights(), state.w);
-  graph.assign(m, state.m);
-  graph.assign(v, state.v);
-  graph.assign(t, state.t);
-  if (state.ema) graph.assign(*network.ema(), state.ema);
+  const AdamResult next =
+      adam_step(state, g, lr ? lr : constant(graph, static_cast<double>(options.lr), {DType::float32, {}}), step);
+
+  graph.assign(network.weights(), next.w);
+  graph.assign(m, next.m);
+  graph.assign(v, next.v);
+  graph.assign(t, next.t);
+  if (next.ema) graph.assign(*network.ema(), next.ema);
   graph.set_scope(outer);
+  return {next.bad_w, next.bad_g};
 }
 
 }  // namespace ganforge

@@ -8,7 +8,7 @@
 namespace ganforge {
 namespace {
 
-/// w, g, m, v, t, lr[, ema] → w, m, v, t[, ema]
+/// w, g, m, v, t, lr[, ema] → w, m, v, t, bad_w, bad_g[, ema]
 class AdamOp : public Op {
  public:
   explicit AdamOp(AdamOptions options) : o_(options) {}
@@ -35,7 +35,7 @@ class AdamOp : public Op {
                           end));
       end = s.end;
     }
-    Types out = {in[0], in[0], in[0], in[4]};
+    Types out = {in[0], in[0], in[0], in[4], in[4], in[4]};
     if (in.size() > 6) {
       require(in[6] == in[0], fmt::format("w is {}, ema {}", in[0].str(), in[6].str()));
       out.push_back(in[0]);
@@ -54,7 +54,7 @@ class AdamOp : public Op {
     if (!o_.segments.empty())
       step = by_segment(w, &AdamSegment::lr_scale, 1) * (step + by_segment(w, &AdamSegment::decay, 0) * w);
     const Value new_w = w - lr * step;
-    Values out = {new_w, m, v, t};
+    Values out = {new_w, m, v, t, first_bad_line(w), first_bad_line(g)};
     if (in.size() > 6) {
       const double decay = static_cast<double>(o_.ema_decay);
       out.push_back(in[6] * decay + new_w * (1 - decay));
@@ -63,7 +63,7 @@ class AdamOp : public Op {
   }
 
   int in_place(int output) const override {
-    constexpr int inputs[] = {0, 2, 3, 4, 6};
+    constexpr int inputs[] = {0, 2, 3, 4, -1, -1, 6};
     return inputs[output];
   }
 
@@ -83,9 +83,11 @@ class AdamOp : public Op {
       a.new_m = call.template output<float>(1);
       a.new_v = call.template output<float>(2);
       a.new_t = call.template output<float>(3);
+      a.bad_w = call.template output<float>(4);
+      a.bad_g = call.template output<float>(5);
       if (ema) {
         a.ema = call.template input<float>(6);
-        a.new_ema = call.template output<float>(4);
+        a.new_ema = call.template output<float>(6);
       }
       a.beta1 = o.beta1;
       a.beta2 = o.beta2;
@@ -97,7 +99,7 @@ class AdamOp : public Op {
       a.ticket = static_cast<unsigned*>(call.persistent);
       adam(stream, a);
     });
-    kernel.persistent = sizeof(unsigned);
+    kernel.persistent = adam_tickets * sizeof(unsigned);
     return kernel;
   }
 
@@ -107,6 +109,13 @@ class AdamOp : public Op {
   }
 
  private:
+  static Value first_bad_line(Value x) {
+    const std::int64_t n = x.shape()[0], lines = (n + bad_line - 1) / bad_line;
+    const Value line = floor(iota(x.graph(), x.type(), 0) * (1.0 / bad_line));
+    const Value distance = affine(line, -1, static_cast<double>(lines));
+    return max(distance * affine(is_finite(x), -1, 1), {0});
+  }
+
   /// One setting of the segments, spread over the elements.
   Value by_segment(Value w, float AdamSegment::*member, double behind) const {
     Values pieces;
@@ -125,11 +134,11 @@ class AdamOp : public Op {
 
 }  // namespace
 
-AdamState adam_step(const AdamState& state, Value g, Value lr, const AdamOptions& options) {
+AdamResult adam_step(const AdamState& state, Value g, Value lr, const AdamOptions& options) {
   Values in = {state.w, g, state.m, state.v, state.t, lr};
   if (state.ema) in.push_back(state.ema);
   const Values out = state.w.graph().add(AdamOp(options), in);
-  return {out[0], out[1], out[2], out[3], state.ema ? out[4] : Value()};
+  return {{out[0], out[1], out[2], out[3], state.ema ? out[6] : Value()}, out[4], out[5]};
 }
 
 }  // namespace ganforge
