@@ -79,6 +79,7 @@ std::optional<Subpixel> halving(const ConvShape& c) {
 
 ConvPlan<CudaStream> plan_weight_product(const CudaStream& device, std::int64_t rows, std::int64_t in,
                                          std::int64_t out) {
+  if (in % 4 != 0) return {};  // dw leaves in rows of whole 16 bytes
   if (std::min({rows, in, out}) < 1 || std::max({rows * in, rows * out, in * out}) > most_elements) return {};
   const auto size = [](std::int64_t n) { return static_cast<int>(n); };
   ConvPlan<CudaStream> plan;

@@ -194,7 +194,7 @@ TEST_F(ConvNormCuda, WeightGradientsOfAllKinds) {
   for (const Precision each : precisions) {
     precision = each;
     const ConvShape few = halving(33, 8, 8, 1, 20), many = halving(16, 4, 4, 12, 8);
-    constexpr std::int64_t rows = 33, in = 70, out = 5;
+    constexpr std::int64_t rows = 33, in = 72, out = 5;
     struct Member {
       ConvPlan<CudaStream> plan;
       Values x, y;

@@ -76,8 +76,8 @@ void norm_rows(std::vector<OpCase>& rows) {
       return z.image ? conv2d_input(v[0], v[1], c.h, c.w, c.o, b, z.act) : conv2d(v[0], v[1], c.o, b, z.act);
     };
     const auto norm = [z](Value h, const Values& v, std::size_t first) { return batch_norm(h, v[first], v[first + 1], v[first + 2], v[first + 3], z.norm); };
-    Options options{.kernel = true, .cuda_only = "conv_norm"};
-    if (!z.kernel) options = {.kernel = true, .expanded = "conv_norm"};
+    Options options{.kernel = true, .either = "conv2d_weight_grad ", .kinks = 32};
+    (z.kernel ? options.cuda_only : options.expanded) = "conv_norm";
     const std::string name = z.name;
     Inputs bad = in;
     bad.back() = f32(channels + 1);
