@@ -28,15 +28,18 @@ struct Arguments {
   int threads = 0;
   std::int64_t batch = 64;
   bool cuda = false, table = false;
+  std::optional<std::string> once;
   Precision precision = Precision::fp32;
   std::vector<std::pair<std::string, ConvMode>> conv = {{"auto", ConvMode::automatic}};
 };
 
 constexpr std::string_view usage =
     "usage: ganforge_bench [--threads=N] [--batch=N] [--device=cpu|cuda] [--conv=auto,library,own,direct]\n"
-    "                      [--precision=fp32|tf32|bf16] [--table]\n"
+    "                      [--precision=fp32|tf32|bf16] [--table] [--once=TEXT]\n"
     "       --conv    how convolutions are computed; several are put side by side (default auto)\n"
     "       --table   the table of ops of the tests instead of the presets' sizes\n"
+    "       --once    runs each op with TEXT in its name, without timing, and prints its launches, operations and "
+    "bytes\n"
     "       and the flags of Google Benchmark, e.g. --benchmark_filter=conv2d.*dcgan-28\n";
 
 template <class Integer>
@@ -95,6 +98,8 @@ Arguments parse(std::vector<char*>& argv) {
     else if (flag == "--precision")
       a.precision = choose<Precision>(
           flag, value, {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
+    else if (flag == "--once")
+      a.once = value;
     else if (argument == "--table")
       a.table = true;
     else
@@ -201,6 +206,12 @@ class Bench {
 #endif
 };
 
+/// For a profiler: on CUDA the one captured graph that a program launches beside its construction.
+void run_once(Device& device, const std::string& name, const Row& row) {
+  Prepared prepared(device, name, row);
+  fmt::print("{}\t{}\t{:.0f}\t{:.0f}\n", name, prepared.program->launches(), prepared.flops, prepared.bytes);
+}
+
 MachinePeak measure_peak(Device& device) {
 #if GANFORGE_CUDA
   if (device.is_cuda()) return cuda_peak(device);
@@ -223,6 +234,13 @@ void run(int argc, char** argv) {
 
   Device device = a.cuda ? Device::cuda() : Device::cpu(a.threads);
   device.set_precision(a.precision);
+  const std::vector<Row> all = a.table ? table_rows() : preset_rows(a.batch);
+  if (a.once) {
+    device.conv_policy().mode = a.conv[0].second;
+    for (const Row& row : all)
+      if (row.name.find(*a.once) != std::string::npos) run_once(device, row.name, row);
+    return;
+  }
   const MachinePeak peak = measure_peak(device);
   benchmark::AddCustomContext("device", device.name());
   benchmark::AddCustomContext("FMA peak", fmt::format("{:.1f} GFLOP/s", peak.flops * 1e-9));
@@ -231,7 +249,6 @@ void run(int argc, char** argv) {
   benchmark::AddCustomContext("copy peak", fmt::format("{:.1f} GB/s, read and written", peak.bytes * 1e-9));
 
   Bench bench(device, peak);
-  const std::vector<Row> all = a.table ? table_rows() : preset_rows(a.batch);
   for (const Row& row : all)
     for (const auto& [mode_name, mode] : a.conv) {
       const bool several = row.conv && a.conv.size() > 1;

@@ -21,6 +21,8 @@ struct Row {
 
 /// The sizes of the presets, for batches of `batch` images.
 std::vector<Row> preset_rows(std::int64_t batch);
+/// A part of them: ops that pass over tensors.
+std::vector<Row> pass_rows(std::int64_t batch);
 /// The table of ops of the tests, "table/…": small shapes, which show what a launch costs.
 std::vector<Row> table_rows();
 

@@ -160,13 +160,16 @@ const WholePreset whole_presets[] = {{"seed-dense", 28, 1, 231'697},
                                      {"dcgan-32", 32, 3, 1'732'224},
                                      {"dcgan-64", 64, 3, 6'342'272}};
 
-void build_adam(Graph& g, VariableStore& store, std::int64_t parameters) {
+void build_adam(Graph& g, VariableStore& store, std::int64_t parameters, bool with_average) {
   const std::int64_t n = (parameters + 15) / 16 * 16;  // flat buffers are aligned
   const Type flat{DType::float32, {n}};
   Variable &w = store.variable("w", flat), &m = store.variable("m", flat), &v = store.variable("v", flat);
   Variable& t = store.variable("t", {DType::float32, {}});
-  const AdamState state = adam_step({g.read(w), g.read(m), g.read(v), g.read(t), {}}, floats(g, "g", {n}),
-                                    constant(g, 1e-3, {DType::float32, {}}), {.beta1 = 0.5f});
+  Variable* const ema = with_average ? &store.variable("ema", flat) : nullptr;
+  const AdamState state =
+      adam_step({g.read(w), g.read(m), g.read(v), g.read(t), ema ? g.read(*ema) : Value()}, floats(g, "g", {n}),
+                constant(g, 1e-3, {DType::float32, {}}), {.beta1 = 0.5f, .ema_decay = ema ? 0.999f : 0.0f});
+  if (ema) g.assign(*ema, state.ema);
   g.assign(w, state.w);
   g.assign(m, state.m);
   g.assign(v, state.v);
@@ -209,7 +212,9 @@ void build_loss(Graph& g, std::int64_t logits, bool of_discriminator) {
 void add_rest(std::vector<Row>& rows, std::int64_t batch) {
   for (const WholePreset& p : whole_presets) {
     rows.push_back({fmt::format("adam/{}/{}", p.preset, p.parameters),
-                    [p](Graph& g, VariableStore& store) { build_adam(g, store, p.parameters); }});
+                    [p](Graph& g, VariableStore& store) { build_adam(g, store, p.parameters, false); }});
+    rows.push_back({fmt::format("adam_and_ema/{}/{}", p.preset, p.parameters),
+                    [p](Graph& g, VariableStore& store) { build_adam(g, store, p.parameters, true); }});
     rows.push_back({fmt::format("prologue/{}/{}x{}x{}x{}", p.preset, batch, p.side, p.side, p.channels),
                     [p, batch](Graph& g, VariableStore& store) { build_prologue(g, store, p, batch); }});
   }
@@ -246,6 +251,7 @@ std::vector<Row> preset_rows(std::int64_t batch) {
   add_conv(all, batch);
   add_batch_norm(all, batch);
   add_rest(all, batch);
+  for (Row& row : pass_rows(batch)) all.push_back(std::move(row));
   return all;
 }
 

@@ -16,12 +16,15 @@ struct Corrections {
   float rsqrt_correction2;  // 1/√(1−β₂^t')
 };
 
-/// Four elements from 4·i on: notes the distance of their line from the end if one is not finite.
-__device__ void watch(float4 x, std::int64_t i, std::int64_t n, unsigned* worst) {
-  const float zero = (x.x + x.y + x.z + x.w) * 0.0f;  // a sum that overflows is looked at more closely
-  if (zero == 0) return;
-  if (!(isfinite(x.x) && isfinite(x.y) && isfinite(x.z) && isfinite(x.w)))
-    atomicMax(worst, static_cast<unsigned>(n / bad_line - 4 * i / bad_line));
+/// Four elements from 4·i on, weights and gradients: notes the distance of their line from the end where one is not
+/// finite.
+__device__ void watch(float4 w, float4 g, std::int64_t i, const AdamArgs& args) {
+  // A sum that overflows is looked at more closely.
+  if ((w.x + w.y + w.z + w.w + g.x + g.y + g.z + g.w) * 0.0f == 0) return;
+  const auto finite = [](float4 x) { return isfinite(x.x) && isfinite(x.y) && isfinite(x.z) && isfinite(x.w); };
+  const auto distance = static_cast<unsigned>(args.n / bad_line - 4 * i / bad_line);
+  if (!finite(w)) atomicMax(args.ticket + 1, distance);
+  if (!finite(g)) atomicMax(args.ticket + 2, distance);
 }
 
 // Grid-stride over float4: 28 bytes a parameter (36 with EMA), full sectors, one launch; four loads of 16 bytes in
@@ -52,8 +55,7 @@ __global__ void adam_kernel(const AdamArgs args, float log_beta1, float log_beta
     float4 ema;
     if constexpr (with_ema) ema = reinterpret_cast<const float4*>(args.ema)[i];
 
-    watch(w, i, args.n, args.ticket + 1);
-    watch(g, i, args.n, args.ticket + 2);
+    watch(w, g, i, args);
 
     float step = corrections.step, keep = 1.0f;
     int s = 0;

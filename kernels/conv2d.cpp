@@ -1,9 +1,11 @@
 // Who computes a convolution on the CPU.
 //
 // The rule of ConvMode::automatic: a filter as large as the image, or of one pixel, is one matrix product (gemm). Few
-// channels of x are gathered: 2 × as fast as oneDNN where that makes an image (input); else about as fast, but without the
-// allocations that oneDNN makes in every run. 4×4 filters of stride 2 are Winograd's, where enough positions share the transformed filters.
-// Everything else is oneDNN's.
+// channels of x are gathered: 2 × as fast as oneDNN where that makes an image (input); else about as fast, but without
+// the allocations that oneDNN makes in every run. Groups of 16 channels have a kernel of their own. One
+// filter as large as the image for each channel is so little work that plain loops do it, which allocate nothing
+// either. 4×4 filters of stride 2 are Winograd's, where enough positions share the transformed filters. Everything else
+// is oneDNN's.
 #include "kernels/conv2d.h"
 
 #include "kernels/conv_algorithms.h"
@@ -16,7 +18,7 @@ namespace {
 
 using Planner = ConvPlan<CpuStream> (*)(const CpuStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
 
-constexpr Planner own[] = {plan_conv_gemm, plan_conv_gather, plan_conv_winograd};
+constexpr Planner own[] = {plan_conv_gemm, plan_conv_gather, plan_conv_grouped, plan_conv_winograd};
 
 /// Winograd transforms the filters to 6 times their size, to 16 times for results 7 wide, before forward and input: so
 /// many positions N·P·Q must share that. Cheap: transforms that stay in a cache, and those of so many channels that
@@ -39,6 +41,8 @@ bool preferred(Planner planner, ConvDirection direction, const ConvShape& c) {
 std::vector<Planner> order(ConvMode mode, ConvDirection direction, const ConvShape& shape) {
   if (mode == ConvMode::direct) return {plan_conv_direct};
   if (mode == ConvMode::library) return {plan_conv_onednn, plan_conv_direct};
+  const bool depthwise = shape.groups > 1 && shape.groups == shape.c && shape.groups == shape.k;
+  if (depthwise && shape.p == 1 && shape.q == 1) return {plan_conv_direct, plan_conv_onednn};
   std::vector<Planner> first, last = {plan_conv_onednn};
   for (const Planner planner : own) {
     (mode == ConvMode::own || preferred(planner, direction, shape) ? first : last).push_back(planner);

@@ -15,6 +15,8 @@ ConvPlan<CpuStream> plan_conv_onednn(const CpuStream&, ConvDirection, const Conv
 ConvPlan<CpuStream> plan_conv_gemm(const CpuStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
 /// conv_gather.cpp: few channels of x (C ≤ 4): R·S·C columns and a gather.
 ConvPlan<CpuStream> plan_conv_gather(const CpuStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
+/// conv_grouped.cpp: stride 1 in groups of 16 channels.
+ConvPlan<CpuStream> plan_conv_grouped(const CpuStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
 /// conv_winograd.cpp: 4×4 stride 2 padding 1 by polyphase Winograd.
 ConvPlan<CpuStream> plan_conv_winograd(const CpuStream&, ConvDirection, const ConvShape&, const ConvEpilogue&);
 

@@ -129,6 +129,91 @@ __global__ void broadcast_kernel(F f, const __grid_constant__ BroadcastArgs<oper
   }
 }
 
+template <int operands, class X>
+struct RowsArgs {
+  const X* x[operands];
+  bool is_row[operands];  // one row, for all of them
+};
+
+// z = f(x₀, x₁, …) of [rows, 4 · fours], where operands are as large or one row. A thread stays in its columns and goes
+// down, so that it reads a row once, with four loads of each other operand in flight; f takes fours of every operand
+// and makes one. Floor: one launch, each operand and z once. Not __restrict__: z may be an operand as large.
+template <class F, int operands, class X, class Z>
+__global__ void rows_kernel(F f, const __grid_constant__ RowsArgs<operands, X> args, Z* z, std::uint32_t rows,
+                            std::uint32_t fours, std::uint32_t apart) {
+  constexpr std::uint32_t batch = 4;
+  const std::uint32_t thread = blockIdx.x * blockDim.x + threadIdx.x, first = thread / fours;
+  const std::uint32_t four = thread - first * fours;
+  if (first >= apart) return;
+  const auto load = [&](int k, std::uint32_t i) { return reinterpret_cast<const Four<X>*>(args.x[k])[i]; };
+  Four<X> in[batch][operands];
+#pragma unroll
+  for (int k = 0; k < operands; ++k)
+    if (args.is_row[k]) in[0][k] = load(k, four);
+  for (std::uint32_t row = first; row < rows; row += batch * apart) {
+#pragma unroll
+    for (std::uint32_t j = 0; j < batch; ++j)
+#pragma unroll
+      for (int k = 0; k < operands; ++k)
+        if (args.is_row[k])
+          in[j][k] = in[0][k];
+        else if (row + j * apart < rows)
+          in[j][k] = load(k, (row + j * apart) * fours + four);
+#pragma unroll
+    for (std::uint32_t j = 0; j < batch; ++j)
+      if (row + j * apart < rows) reinterpret_cast<Four<Z>*>(z)[(row + j * apart) * fours + four] = f(in[j]);
+  }
+}
+
+/// For less than 2³¹ elements, aligned.
+template <class F, int operands, class X, class Z>
+void launch_rows(const CudaStream& stream, F f, const RowsArgs<operands, X>& args, Z* z, std::int64_t rows,
+                 std::int64_t fours, const char* name) {
+  // Two blocks a multiprocessor have loads enough in flight; more of them would read rows more often.
+  const std::int64_t threads = std::int64_t(2) * stream.multiprocessors * elementwise_threads;
+  const std::int64_t apart = std::clamp<std::int64_t>(threads / fours, 1, rows);
+  const std::int64_t blocks = (apart * fours + elementwise_threads - 1) / elementwise_threads;
+  rows_kernel<<<static_cast<unsigned>(blocks), elementwise_threads, 0, queue_of(stream)>>>(
+      f, args, z, static_cast<std::uint32_t>(rows), static_cast<std::uint32_t>(fours),
+      static_cast<std::uint32_t>(apart));
+  check_launch(name);
+}
+
+/// f of each of four neighbours.
+template <class F, class Z>
+struct EachOfFour {
+  F f;
+  template <class X, int operands>
+  __device__ Four<Z> operator()(const Four<X> (&in)[operands]) const {
+    Four<Z> out;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      X x[operands];
+#pragma unroll
+      for (int k = 0; k < operands; ++k) x[k] = in[k].v[i];
+      out.v[i] = static_cast<Z>(apply(f, x));
+    }
+    return out;
+  }
+};
+
+/// Launches the kernel above if the plan is for it: some operands as large as z, the others a row.
+template <class F, int operands, class X, class Z>
+bool launch_broadcast_rows(const CudaStream& stream, F f, const BroadcastPlan& plan, const X* const (&x)[operands],
+                           Z* z, const char* name) {
+  if (plan.rank != 2 || plan.extent[1] % 4 != 0 || !fours_aligned(z)) return false;
+  RowsArgs<operands, X> args{};
+  bool any_row = false;
+  for (int k = 0; k < operands; ++k) {
+    args.x[k] = x[k];
+    args.is_row[k] = plan.stride[k][0] == 0;
+    any_row = any_row || args.is_row[k];
+    if (plan.stride[k][1] != 1 || !fours_aligned(x[k])) return false;
+  }
+  if (any_row) launch_rows(stream, EachOfFour<F, Z>{f}, args, z, plan.extent[0], plan.extent[1] / 4, name);
+  return any_row;
+}
+
 template <class Index, class F, int operands, class X, class Z>
 void launch_broadcast_indexed(const CudaStream& stream, F f, const BroadcastPlan& plan, const X* const (&x)[operands],
                               Z* z, const char* name) {
@@ -155,6 +240,7 @@ void launch_broadcast(const CudaStream& stream, F f, const BroadcastPlan& plan, 
                       const char* name) {
   if (plan.elements == 0) return;
   if (plan.elements < (std::int64_t(1) << 31)) {
+    if (launch_broadcast_rows(stream, f, plan, x, z, name)) return;
     launch_broadcast_indexed<std::uint32_t>(stream, f, plan, x, z, name);
   } else {
     launch_broadcast_indexed<std::uint64_t>(stream, f, plan, x, z, name);

@@ -135,7 +135,7 @@ __device__ float operand_of(float centred, float scale, float beta) {
 }
 
 template <int width>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 1)
     group_norm_kernel(const __grid_constant__ GroupNormArgs args, const __grid_constant__ Split split) {
   __shared__ Scratch<width> scratch;
   __shared__ float means[max_groups];
@@ -227,7 +227,7 @@ struct Factors {
 };
 
 template <int width>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 1)
     group_norm_grad_kernel(const __grid_constant__ GroupNormGradArgs args, const __grid_constant__ Split split) {
   __shared__ Scratch<width> scratch, products;
   const Block<width> block(args.sizes, split);

@@ -54,7 +54,9 @@ __global__ void max_pool_kernel(const __grid_constant__ MaxPoolArgs args, Index 
   for (Index t = blockIdx.x * Index(blockDim.x) + threadIdx.x; t < packs; t += threads) {
     const Place<Index> at(t, s.channels / width, width, s.out_height, s.out_width);
     const Image<width, Index> image(s, at);
-    Pack<width> most = load<width>(args.x + image.pixel(at.row * s.stride_h, at.column * s.stride_w));
+    Pack<width> most;
+#pragma unroll
+    for (int k = 0; k < width; ++k) most.v[k] = -INFINITY;
     image.window(at.row, at.column, [&](Index place) {
       const Pack<width> x = load<width>(args.x + place);
 #pragma unroll

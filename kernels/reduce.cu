@@ -79,7 +79,7 @@ struct ReduceArgs {
 // and the folded rows meet in shared memory in a tree. All of it depends on the shape alone. Floor: one launch, x read
 // once, y written once.
 template <class Op, class Index>
-__global__ void __launch_bounds__(max_threads)
+__global__ void __launch_bounds__(max_threads, 1)
     reduce_kernel(const __grid_constant__ ReduceArgs<Index> args, const float* __restrict__ x,
                   typename Op::Result* __restrict__ y) {
   using Partial = typename Op::Partial;

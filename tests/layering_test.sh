@@ -9,7 +9,7 @@ bad=0
 declare -A reach=([core]="core" [kernels]="core kernels" [graph]="core graph" [ops]="core kernels graph ops" [data]="core graph data"
                   [nn]="core kernels graph ops nn" [gan]="core kernels graph ops nn data gan" [cli]="core kernels graph ops nn data gan cli")
 declare -A header=([config]=core [error]=core [stream]=core [shape]=core [device]=core [activation]=core [adam]=core [objective]=core [penalty]=gan [schedule]=core [conv2d]=core
-                   [graph]=graph [store]=graph [program]=graph [ops]=ops [data]=data [nn]=nn [layer]=nn [layers]=nn [gan]=gan [ganforge]=gan)
+                   [graph]=graph [store]=graph [program]=graph [ops]=ops [downsample]=ops [data]=data [nn]=nn [layer]=nn [layers]=nn [gan]=gan [ganforge]=gan)
 
 layer_of_include() {  # "<ganforge/x.h>" or "\"src/x/…\"" → layer, or nothing for other headers
   local name

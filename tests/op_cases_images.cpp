@@ -1,6 +1,8 @@
 // Rows of the table: pooling, upsampling, normalisation of samples, dropout.
 #include "tests/op_harness.h"
 
+#include <ganforge/downsample.h>
+
 // clang-format off
 namespace ganforge::op_test {
 namespace {
@@ -55,6 +57,9 @@ void add_upsampling(std::vector<OpCase>& rows) {
     const Input x{.type = {DType::float32, shape}};
     rows.push_back({std::string("upsample_nearest ") + name, {x}, nearest(factor), wrong});
     rows.push_back({std::string("upsample_bilinear ") + name, {x}, bilinear(factor), wrong});
+    const Input fine{.type = {DType::float32, {shape[0], shape[1] * factor, shape[2] * factor, shape[3]}}};
+    rows.push_back({std::string("downsample_bilinear ") + name, {fine}, [f = factor](const Values& in) { return Values{downsample_bilinear(in[0], f)}; },
+                    {.kernel = true, .bad = {{f32(2, factor + 1, factor, 1)}, {f32(2, factor, factor)}, {f32(2, 0, factor, 1)}}}});
   }
   const auto shuffle = [](std::int64_t f) { return [f](const Values& in) { return Values{pixel_shuffle(in[0], f) * 2.0}; }; };
   rows.insert(rows.end(), {

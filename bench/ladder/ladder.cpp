@@ -55,7 +55,7 @@ double error_of(Device& device, const Output& output) {
     if (!(d <= error)) error = std::isnan(d) ? INFINITY : d;
     largest = std::max(largest, std::abs(static_cast<double>(output.want[i])));
   }
-  return error / largest;
+  return largest > 0 ? error / largest : error;
 }
 
 /// A rung captured, so that its launches are one graph, run and compared.

@@ -32,10 +32,10 @@ std::vector<Recipe> recipes(bool small) {
     add("linear_gradients/" + size,
         [=](Device& device, Device& cpu) { return linear_gradient_subject(device, cpu, m, n, k); });
   };
-  const auto transposed = [&](int n, int side, int in, int out) {
+  const auto transposed = [&](int n, int side, int in, int out, bool rungs) {
     const std::string image = std::to_string(side) + "x" + std::to_string(side);
     add("conv_transpose/" + std::to_string(n) + "x" + image + "x" + std::to_string(in) + "_to_" + std::to_string(out),
-        [=](Device& device, Device& cpu) { return transposed_subject(device, cpu, n, side, side, in, out); });
+        [=](Device& device, Device& cpu) { return transposed_subject(device, cpu, n, side, side, in, out, rungs); });
   };
   const auto epilogue = [&](int rows, int channels) {
     add("bias_act/" + std::to_string(rows) + "x" + std::to_string(channels),
@@ -51,8 +51,8 @@ std::vector<Recipe> recipes(bool small) {
   if (small) {
     linear(64, 128, 96);
     linear(36, 20, 28);
-    transposed(3, 4, 32, 64);
-    transposed(2, 8, 32, 3);
+    transposed(3, 4, 32, 64, true);
+    transposed(2, 8, 32, 3, true);
     epilogue(130, 12);
     batch_norm(4, 36, 8);
     adam("two-layers", {1024, 64, 4096, 16});
@@ -60,11 +60,14 @@ std::vector<Recipe> recipes(bool small) {
   }
   linear(512, 1024, 1024);
   linear(128, 784, 128);
-  transposed(16, 8, 256, 128);
-  transposed(16, 16, 128, 64);
-  transposed(16, 32, 64, 3);
-  epilogue(16 * 32 * 32, 64);
-  batch_norm(16, 32 * 32, 64);
+  transposed(16, 8, 256, 128, true);
+  // The generator of dcgan-64, a batch of 64.
+  transposed(64, 4, 512, 256, false);
+  transposed(64, 8, 256, 128, false);
+  transposed(64, 16, 128, 64, false);
+  transposed(64, 32, 64, 3, false);
+  epilogue(64 * 32 * 32, 64);
+  batch_norm(64, 32 * 32, 64);
   // The discriminator of dcgan-64: filters, and γ and β of three batch norms.
   adam("dcgan-64", {3072, 131072, 128, 128, 524288, 256, 256, 2097152, 512, 512, 8192});
   return all;

@@ -40,10 +40,11 @@ struct Recipe {
 /// `small`: sizes at which a check takes seconds under emulation.
 std::vector<Recipe> recipes(bool small);
 
-/// Parts of it in files of their own.
+/// Parts of it in files of their own. Without rungs: ours and the peers' alone.
 std::unique_ptr<Subject> linear_subject(Device&, Device& cpu, int m, int n, int k);
 std::unique_ptr<Subject> linear_gradient_subject(Device&, Device& cpu, int m, int n, int k);
-std::unique_ptr<Subject> transposed_subject(Device&, Device& cpu, int n, int h, int w, int in, int out);
+std::unique_ptr<Subject> transposed_subject(Device&, Device& cpu, int n, int h, int w, int in, int out,
+                                            bool with_rungs);
 std::unique_ptr<Subject> epilogue_subject(Device&, Device& cpu, int rows, int channels);
 std::unique_ptr<Subject> batch_norm_subject(Device&, Device& cpu, int n, int pixels, int channels);
 std::unique_ptr<Subject> adam_subject(Device&, Device& cpu, const std::vector<int>& tensors);

@@ -38,7 +38,8 @@ std::vector<float> on_cpu(const CpuStream& stream, const ConvShape& c, const std
 
 }  // namespace
 
-std::unique_ptr<Subject> transposed_subject(Device& device, Device& cpu, int n, int h, int w, int in, int out) {
+std::unique_ptr<Subject> transposed_subject(Device& device, Device& cpu, int n, int h, int w, int in, int out,
+                                            bool with_rungs) {
   auto subject = std::make_unique<Subject>();
   const ConvShape c = shape_of(n, h, w, in, out);
   const auto count = [](std::int64_t size) { return static_cast<std::size_t>(size); };
@@ -64,9 +65,11 @@ std::unique_ptr<Subject> transposed_subject(Device& device, Device& cpu, int n, 
   const CudaStream fp32 = std::get<CudaStream>(device.stream());
   const auto rung = [&](const char* name, void (*kernel)(const CudaStream&, const TransposedProblem&),
                         double tolerance) { add(name, tolerance, [=] { kernel(fp32, p); }); };
-  rung("1 naive", transposed_1_naive, fp32_tolerance);
-  rung("2 sub-pixel", transposed_2_subpixel, fp32_tolerance);
-  if (in % 32 == 0 && out % 64 == 0) {
+  if (with_rungs) {
+    rung("1 naive", transposed_1_naive, fp32_tolerance);
+    rung("2 sub-pixel", transposed_2_subpixel, fp32_tolerance);
+  }
+  if (with_rungs && in % 32 == 0 && out % 64 == 0) {
     rung("3 shared tiles", transposed_3_shared, fp32_tolerance);
     rung("4 register tiles", transposed_4_registers, fp32_tolerance);
     rung("5 async", transposed_5_async, fp32_tolerance);

@@ -4,6 +4,7 @@
 #include <ganforge/config.h>
 #include <ganforge/data.h>
 #include <ganforge/device.h>
+#include <ganforge/downsample.h>
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
 #include <ganforge/graph.h>

@@ -15,8 +15,11 @@
 
 namespace ganforge {
 
+struct LayerSpec;
+/// The last are layers within a layer, in order.
+using Attribute =
+    std::variant<bool, std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<LayerSpec>>;
 /// A layer as data: its type and attributes, as they stand in a model file.
-using Attribute = std::variant<bool, std::int64_t, float, std::string, std::vector<std::int64_t>>;
 struct LayerSpec {
   std::string type;
   std::vector<std::pair<std::string, Attribute>> attributes;
@@ -52,7 +55,9 @@ class Layer {
   std::shared_ptr<const Concept> self_;
 };
 
+class Sequential;
 Attribute to_attribute(const Initializer& initial);
+Attribute to_attribute(const Sequential& layers);
 template <class T>
 requires std::constructible_from<Attribute, T> Attribute to_attribute(const T& value) {
   return value;

@@ -84,6 +84,13 @@ struct Upsample {
   Value operator()(Context& context, Value x) const;
   void visit(auto&& v) { v("factor", factor), v("bilinear", bilinear); }
 };
+/// [N, H, W, C] → [N, H/factor, W/factor, C]: the adjoint of bilinear upsampling, scaled so that a constant stays.
+struct Downsample {
+  static constexpr auto name = "downsample";
+  std::int64_t factor = 2;
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) { v("factor", factor); }
+};
 /// [N, H, W, C·factor²] → [N, H·factor, W·factor, C], channels in PyTorch's order.
 struct PixelShuffle {
   static constexpr auto name = "pixel_shuffle";
@@ -96,6 +103,20 @@ struct GlobalAvgPool {
   static constexpr auto name = "global_avg_pool";
   Value operator()(Context& context, Value x) const;
   void visit(auto&&) {}
+};
+/// The same, but the sum.
+struct GlobalSumPool {
+  static constexpr auto name = "global_sum_pool";
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&&) {}
+};
+/// [N, C] → [N, shape] with shape [H, W, C]: a learned image, scaled channel by channel.
+struct Basis {
+  static constexpr auto name = "basis";
+  std::vector<std::int64_t> shape;
+  Initializer init = Initializer::normal(0, 1);
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) { v("shape", shape), v("init", init); }
 };
 /// Each channel of each sample; the activation that follows is fused.
 struct InstanceNorm {
@@ -155,6 +176,13 @@ struct Flatten {
   static constexpr auto name = "flatten";
   Value operator()(Context& context, Value x) const;
   void visit(auto&&) {}
+};
+/// main(x) + shortcut(x), which must have the same shape; without layers a shortcut is x.
+struct Residual {
+  static constexpr auto name = "residual";
+  Sequential main, shortcut;
+  Value operator()(Context& context, Value x) const;
+  void visit(auto&& v) { v("main", main), v("shortcut", shortcut); }
 };
 /// [N, …] → [N, shape]
 struct Reshape {

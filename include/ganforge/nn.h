@@ -31,22 +31,24 @@ enum class Mode { training, inference };
 /// How a parameter begins. Fans are taken from a weight's shape [out, …, in].
 struct Initializer {
   enum class Kind {
-    constant,       ///< value
-    normal,         ///< N(mean, stddev)
-    uniform,        ///< U(low, high)
-    glorot_uniform  ///< U(−a, a), a = √(6/(fan_in + fan_out)) (Glorot & Bengio 2010; Keras' default)
+    constant,        ///< value
+    normal,          ///< N(mean, stddev)
+    uniform,         ///< U(low, high)
+    glorot_uniform,  ///< U(−a, a), a = gain·√(6/(fan_in + fan_out)) (Glorot & Bengio 2010; Keras' default)
+    fan_in           ///< N(0, gain/√fan_in) (He et al. 2015)
   };
   Kind kind = Kind::constant;
   float mean = 0;    ///< or the constant, or low
-  float stddev = 0;  ///< or high
+  float stddev = 0;  ///< or high, or gain
 
   static Initializer zeros() { return {}; }
   static Initializer ones() { return {Kind::constant, 1, 0}; }
-  static Initializer glorot_uniform() { return {Kind::glorot_uniform, 0, 0}; }
+  static Initializer glorot_uniform(float gain = 1) { return {Kind::glorot_uniform, 0, gain}; }
+  static Initializer fan_in(float gain) { return {Kind::fan_in, 0, gain}; }
   static Initializer normal(float mean, float stddev) { return {Kind::normal, mean, stddev}; }
   static Initializer uniform(float low, float high) { return {Kind::uniform, low, high}; }
 
-  /// "glorot_uniform", "normal(0, 0.02)", "uniform(-1, 1)", "constant(1)"
+  /// "glorot_uniform", "glorot_uniform(1.4)", "fan_in(1)", "normal(0, 0.02)", "uniform(-1, 1)", "constant(1)"
   std::string str() const;
   /// Throws ConfigError.
   static Initializer parse(const std::string& text);
@@ -92,8 +94,9 @@ class Context {
   };
 
   const std::string& scope() const { return scope_; }
-  /// A line for Network::summary().
-  void note_layer(const std::string& layer, const Shape& output);
+  /// A line for Network::summary(), indented as deep as layers lie in layers: opened before the layer is built.
+  std::size_t open_layer(const std::string& layer);
+  void close_layer(std::size_t line, const Shape& output);
 
   /// Quantities for people to look at (scalars): filed by the next step's prologue, in this order. At most 32.
   void report(const std::vector<std::pair<std::string, Value>>& quantities);
@@ -154,12 +157,13 @@ class Network {
   struct LayerInfo {
     std::string layer;
     Shape output;
-    std::int64_t parameters_so_far;
+    std::int64_t parameters;  ///< with those of layers in it
   };
 
   Value parameter(const Context& context, const std::string& name, const Shape& shape, const Initializer& initial);
   Value view(const Context& context, const Parameter& parameter) const;
-  void note_layer(const std::string& layer, const Shape& output);
+  std::size_t open_layer(const std::string& layer);
+  void close_layer(std::size_t line, const Shape& output);
 
   VariableStore* store_;
   std::string name_;

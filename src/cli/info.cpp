@@ -69,7 +69,7 @@ int info() {
              FMT_VERSION % 100, NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH,
              CLI11_VERSION);
   fmt::print("\nPresets (`ganforge info --preset NAME` prints one as TOML)\n");
-  for (const std::string& name : preset_names()) fmt::print("  {:<14}{}\n", name, preset(name).description);
+  for (const std::string& name : preset_names()) fmt::print("  {:<17}{}\n", name, preset(name).description);
   fmt::print("\nData sets by name: {}\n", fmt::join(dataset_names(), ", "));
   return 0;
 }

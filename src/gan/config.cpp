@@ -51,12 +51,39 @@ std::vector<std::int64_t> whole_numbers(const TableReader& reader, const toml::n
   return values;
 }
 
-Attribute attribute_of(const TableReader& reader, const toml::node& node, const std::string& what) {
+LayerSpec layer_spec(const toml::table& table, const std::string& where, const std::string& source);
+
+Attribute attribute_of(const TableReader& reader, const toml::node& node, const std::string& what,
+                       const std::string& source) {
   if (const auto value = node.value_exact<bool>()) return *value;
   if (const auto value = node.value_exact<std::int64_t>()) return *value;
   if (const auto value = node.value_exact<double>()) return static_cast<float>(*value);
   if (const auto value = node.value_exact<std::string>()) return *value;
+  if (const toml::array* array = node.as_array(); array && array->is_array_of_tables()) {
+    std::vector<LayerSpec> layers;
+    for (const toml::node& layer : *array) layers.push_back(layer_spec(*layer.as_table(), what, source));
+    return layers;
+  }
   return whole_numbers(reader, node, what);
+}
+
+/// Checked, so that a complaint has the place of the innermost layer that it is about.
+LayerSpec layer_spec(const toml::table& table, const std::string& where, const std::string& source) {
+  const TableReader reader(table, where, source);
+  LayerSpec spec;
+  const auto type = table["type"].value_exact<std::string>();
+  if (!type) reader.fail(table, fmt::format("a layer of {} has no type", where));
+  spec.type = *type;
+  for (const auto& [key, value] : table) {
+    const std::string name(key.str());
+    if (name != "type") spec.attributes.emplace_back(name, attribute_of(reader, value, name, source));
+  }
+  try {
+    make_layer(spec);
+  } catch (const ConfigError& error) {
+    reader.fail(table, fmt::format("{}: {}", where, error.what()));
+  }
+  return spec;
 }
 
 void read_adam(TableReader& parent, const char* key, const std::string& source, AdamOptions& adam, Decay& lr_decay) {
@@ -111,22 +138,7 @@ void read_layers(TableReader& parent, const char* key, const std::string& source
   if (!array || array->empty() || !array->is_array_of_tables())
     parent.fail(*node, fmt::format("{0} must be a list of layers: [[{0}]] with a type each", key));
   std::vector<Layer> layers;
-  for (const toml::node& element : *array) {
-    const toml::table& table = *element.as_table();
-    const TableReader reader(table, key, source);
-    LayerSpec spec;
-    const auto type = table["type"].value_exact<std::string>();
-    if (!type) reader.fail(table, fmt::format("a layer of {} has no type", key));
-    spec.type = *type;
-    for (const auto& [name, value] : table)
-      if (name.str() != "type")
-        spec.attributes.emplace_back(std::string(name.str()), attribute_of(reader, value, std::string(name.str())));
-    try {
-      layers.push_back(make_layer(spec));
-    } catch (const ConfigError& error) {
-      reader.fail(table, fmt::format("{}: {}", key, error.what()));
-    }
-  }
+  for (const toml::node& element : *array) layers.push_back(make_layer(layer_spec(*element.as_table(), key, source)));
   model = Sequential(std::move(layers));
 }
 
@@ -136,8 +148,9 @@ std::string toml_text(const std::string& text) {
   return out.str();
 }
 
-std::string toml_attribute(const Attribute& attribute) {
+std::string toml_attribute(const Attribute& attribute, std::size_t depth = 0) {
   struct Writer {
+    std::size_t depth;
     std::string operator()(bool value) const { return value ? "true" : "false"; }
     std::string operator()(std::int64_t value) const { return fmt::format("{}", value); }
     std::string operator()(float value) const { return toml_number(value); }
@@ -145,8 +158,20 @@ std::string toml_attribute(const Attribute& attribute) {
     std::string operator()(const std::vector<std::int64_t>& value) const {
       return fmt::format("[{}]", fmt::join(value, ", "));
     }
+    std::string operator()(const std::vector<LayerSpec>& layers) const {
+      if (layers.empty()) return "[]";
+      const std::string indent(2 * depth, ' ');
+      std::string text = "[\n";
+      for (const LayerSpec& spec : layers) {
+        text += fmt::format("{}  {{ type = {}", indent, toml_text(spec.type));
+        for (const auto& [name, value] : spec.attributes)
+          text += fmt::format(", {} = {}", name, toml_attribute(value, depth + 1));
+        text += " },\n";
+      }
+      return text + indent + "]";
+    }
   };
-  return std::visit(Writer{}, attribute);
+  return std::visit(Writer{depth}, attribute);
 }
 
 std::string toml_layers(const char* key, const Sequential& model) {
@@ -258,9 +283,9 @@ std::string to_toml(const Config& c) {
   text += fmt::format("objective = \"{}\"\nreal_target = {}\nd_steps = {}\nfresh_latents = {}\nweight_clip = {}\n",
                       word_for(objectives, t.objective), toml_number(t.real_target), t.d_steps, t.fresh_latents,
                       toml_number(t.weight_clip));
-  text += fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\nprecision = \"{}\"\n", toml_number(t.ema_decay),
-                      toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode),
-                      name_of(c.precision));
+  text +=
+      fmt::format("ema_decay = {}\nema_half_life = {}\nconv = \"{}\"\nprecision = \"{}\"\n", toml_number(t.ema_decay),
+                  toml_number(t.ema_half_life), word_for(conv_modes, c.convolutions.mode), name_of(c.precision));
   if (t.penalties.empty()) text += "penalty = []\n";  // not those of the preset
   text += fmt::format("\n[latent]\nshape = [{}]\ndistribution = \"{}\"\n", fmt::join(t.latent.shape.extents(), ", "),
                       t.latent.uniform ? "uniform" : "normal");

@@ -1,4 +1,6 @@
 // The presets: canonical layers and hyper-parameters.
+#include "src/gan/presets.h"
+
 #include "src/core/nearest.h"
 
 #include <ganforge/error.h>
@@ -230,8 +232,9 @@ Config stacked_quarter() {
   t.batch = 128;
   t.objective = Objective::relativistic_paired;
   t.fresh_latents = true;
-  t.penalties = {{.kind = Penalty::Kind::r1, .weight = 0.1f}, {.kind = Penalty::Kind::r2, .weight = 0.1f}};
-  t.generator_adam = {.lr = 1e-3f, .beta1 = 0, .beta2 = 0.99f, .eps = 1e-8f};
+  // So small a discriminator is held still by more: at γ 0.1 its gradient dies.
+  t.penalties = {{.kind = Penalty::Kind::r1, .weight = 0.001f}, {.kind = Penalty::Kind::r2, .weight = 0.001f}};
+  t.generator_adam = {.lr = 2e-4f, .beta1 = 0, .beta2 = 0.99f, .eps = 1e-8f};
   t.discriminator_adam = {.lr = 1e-3f, .beta1 = 0, .beta2 = 0.99f, .eps = 1e-8f};
   t.ema_half_life = 128 * 500;
   return c;
@@ -241,9 +244,17 @@ struct Entry {
   const char* name;
   Config (*make)();
 };
-constexpr Entry entries[] = {
-    {"seed-dense", seed_dense}, {"seed-conv", seed_conv}, {"dcgan-28", dcgan_28}, {"wgan-gp-28", wgan_gp_28},
-    {"dcgan-32", dcgan_32},     {"dcgan-64", dcgan_64},   {"toy-2d", toy_2d},     {"stacked-quarter", stacked_quarter}};
+constexpr Entry entries[] = {{"seed-dense", seed_dense},
+                             {"seed-conv", seed_conv},
+                             {"dcgan-28", dcgan_28},
+                             {"wgan-gp-28", wgan_gp_28},
+                             {"r3gan-small", r3gan_small},
+                             {"dcgan-32", dcgan_32},
+                             {"r3gan-small-32", r3gan_small_32},
+                             {"dcgan-64", dcgan_64},
+                             {"r3gan-small-64", r3gan_small_64},
+                             {"toy-2d", toy_2d},
+                             {"stacked-quarter", stacked_quarter}};
 
 }  // namespace
 

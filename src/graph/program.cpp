@@ -1,3 +1,4 @@
+#include "src/graph/describe_launch.h"
 #include "src/graph/find_bad.h"
 #include "src/graph/passes.h"
 #include "src/graph/plan.h"
@@ -227,7 +228,7 @@ class Compiler {
       launch.calls.push_back(make_call(member, static_cast<char*>(impl_->arena->data()) + workspace));
       workspace += align_up(member.kernel.workspace);
     }
-    impl_->report.launches.push_back(describe_launch(group));
+    impl_->report.launches.push_back(describe_launch(*graph_, group));
   }
 
   void add_once(const Scheduled& member, std::vector<Launch>& launches) {
@@ -248,27 +249,6 @@ class Compiler {
         "{} bytes: {}{}{} → {}", bytes, source.scope, source.scope.empty() ? "" : ": ", source.op->describe(),
         copy.step == static_cast<int>(schedule_.size()) ? variables_[static_cast<std::size_t>(copy.to.index)]->name
                                                         : std::string("concat")));
-  }
-
-  ProgramReport::Launch describe_launch(const std::vector<Scheduled>& group) const {
-    ProgramReport::Launch launch;
-    launch.nodes = static_cast<int>(group.size());
-    launch.note = group[0].kernel.note;
-    for (const Scheduled& member : group) {
-      const Graph::Node& node = graph_->node(member.node);
-      const Types in = input_types(*graph_, member.node);
-      const Cost cost = node.op->cost(in);
-      launch.flops += cost.flops;
-      launch.bytes += cost.bytes;
-      std::string types;
-      for (const Type& type : in) types += (types.empty() ? "" : " ") + type.shape.str();
-      types += " →";
-      for (const Type& type : node.out) types += " " + type.shape.str();
-      launch.types.push_back(types);
-      if (launch.op.empty()) launch.op = node.op->describe();
-      if (launch.scope.empty()) launch.scope = node.scope;
-    }
-    return launch;
   }
 
   void trace() {

@@ -20,7 +20,9 @@ std::string Initializer::str() const {
     case Kind::uniform:
       return fmt::format("uniform({}, {})", mean, stddev);
     case Kind::glorot_uniform:
-      return "glorot_uniform";
+      return stddev == 1 ? "glorot_uniform" : fmt::format("glorot_uniform({})", stddev);
+    case Kind::fan_in:
+      return fmt::format("fan_in({})", stddev);
   }
   return "?";
 }
@@ -35,9 +37,12 @@ Initializer Initializer::parse(const std::string& text) {
   if (std::sscanf(text.c_str(), "constant(%f)%n", &a, &end) == 1 && end == length) return {Kind::constant, a, 0};
   if (std::sscanf(text.c_str(), "normal(%f,%f)%n", &a, &b, &end) == 2 && end == length && b >= 0) return normal(a, b);
   if (std::sscanf(text.c_str(), "uniform(%f,%f)%n", &a, &b, &end) == 2 && end == length && a < b) return uniform(a, b);
+  if (std::sscanf(text.c_str(), "glorot_uniform(%f)%n", &a, &end) == 1 && end == length && a >= 0)
+    return glorot_uniform(a);
+  if (std::sscanf(text.c_str(), "fan_in(%f)%n", &a, &end) == 1 && end == length && a >= 0) return fan_in(a);
   throw ConfigError(
-      fmt::format("unknown initialiser '{}'; known: glorot_uniform, normal(mean, stddev), uniform(low, high), "
-                  "constant(value), zeros, ones",
+      fmt::format("unknown initialiser '{}'; known: glorot_uniform, glorot_uniform(gain), fan_in(gain), "
+                  "normal(mean, stddev), uniform(low, high), constant(value), zeros, ones",
                   text));
 }
 
@@ -83,8 +88,21 @@ void Context::set_state(const std::string& name, Value value) {
   graph_->assign(store_->variable(scope_ + "/" + name, value.type()), value);
 }
 
-void Context::note_layer(const std::string& layer, const Shape& output) {
-  if (network_) network_->note_layer(layer, output);
+std::size_t Context::open_layer(const std::string& layer) {
+  if (!network_) return 0;
+  // network/number_type for a layer of the network, then branch/number_type for each layer that it lies in.
+  const std::size_t end = scope_.rfind('/');
+  const auto parts = std::ranges::count(scope_, '/');
+  std::string line(static_cast<std::size_t>(parts < 3 ? 0 : parts - 1), ' ');
+  if (parts >= 3) {
+    const std::size_t begin = scope_.rfind('/', end - 1) + 1;
+    line += scope_.substr(begin, end - begin) + " ";
+  }
+  return network_->open_layer(line + layer);
+}
+
+void Context::close_layer(std::size_t line, const Shape& output) {
+  if (network_) network_->close_layer(line, output);
 }
 
 void Context::report(const std::vector<std::pair<std::string, Value>>& quantities) {
@@ -124,8 +142,13 @@ std::vector<float> initial_values(const Initializer& initial, const std::string&
     case Initializer::Kind::glorot_uniform: {
       const double receptive = shape.rank() > 2 ? static_cast<double>(shape.elements() / (shape[0] * shape[-1])) : 1.0;
       const double fans = receptive * static_cast<double>(shape[0] + shape[-1]);
-      const auto limit = static_cast<float>(std::sqrt(6.0 / fans));
+      const auto limit = static_cast<float>(static_cast<double>(initial.stddev) * std::sqrt(6.0 / fans));
       uniform(stream, draw, &tick, -limit, limit, values.data(), n);
+      break;
+    }
+    case Initializer::Kind::fan_in: {
+      const auto fan_in = static_cast<float>(shape.elements() / shape[0]);
+      normal(stream, draw, &tick, 0, initial.stddev / std::sqrt(fan_in), values.data(), n);
       break;
     }
   }

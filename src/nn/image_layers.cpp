@@ -1,4 +1,5 @@
 // Layers without weights for images, norms of single samples, dropout.
+#include <ganforge/downsample.h>
 #include <ganforge/error.h>
 #include <ganforge/layers.h>
 
@@ -41,12 +42,30 @@ Value Upsample::operator()(Context&, Value x) const {
   return bilinear ? upsample_bilinear(x, factor) : upsample_nearest(x, factor);
 }
 
+Value Downsample::operator()(Context&, Value x) const {
+  return downsample_bilinear(x, factor);
+}
+
 Value PixelShuffle::operator()(Context&, Value x) const {
   return pixel_shuffle(x, factor);
 }
 
 Value GlobalAvgPool::operator()(Context&, Value x) const {
   return global_avg_pool(x);
+}
+
+Value GlobalSumPool::operator()(Context& context, Value x) const {
+  if (x.shape().rank() != 4)
+    throw ShapeError(fmt::format("{}: {} takes images [N, H, W, C], got {}", context.scope(), name, x.shape().str()));
+  return sum(x, {1, 2});
+}
+
+Value Basis::operator()(Context& context, Value x) const {
+  if (shape.size() != 3 || x.shape().rank() != 2 || x.shape()[1] != shape[2])
+    throw ShapeError(fmt::format("{}: {} of shape [{}] takes [N, C] to [N, H, W, C], got {}", context.scope(), name,
+                                 fmt::join(shape, ", "), x.shape().str()));
+  const Value images = context.parameter("w", Shape(shape), init);
+  return reshape(x, {x.shape()[0], 1, 1, shape[2]}) * images;
 }
 
 Value InstanceNorm::operator()(Context& context, Value x, const Activation& activation) const {

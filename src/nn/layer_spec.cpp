@@ -12,9 +12,9 @@
 namespace ganforge {
 namespace {
 
-using KnownLayers =
-    std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm, Dropout, AvgPool2d,
-               MaxPool2d, GlobalAvgPool, Upsample, PixelShuffle, LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape>;
+using KnownLayers = std::tuple<Linear, Conv2d, ConvTranspose2d, BatchNorm, InstanceNorm, LayerNorm, GroupNorm, Dropout,
+                               AvgPool2d, MaxPool2d, GlobalAvgPool, GlobalSumPool, Upsample, Downsample, PixelShuffle,
+                               LeakyReLU, ReLU, Tanh, Sigmoid, Flatten, Reshape, Basis, Residual>;
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
   const std::string near = nearest(word, known);
@@ -83,6 +83,17 @@ struct Reader {
     for (const std::int64_t extent : member)
       if (extent < 0) wrong_type(spec, name, "made of whole numbers that are not negative");
   }
+  void operator()(const char* name, Sequential& member) {
+    const Attribute* value = find(name);
+    if (!value) return;
+    const auto* numbers = std::get_if<std::vector<std::int64_t>>(value);  // an empty list might be one of anything
+    const auto* specs = std::get_if<std::vector<LayerSpec>>(value);
+    if (!specs && !(numbers && numbers->empty())) wrong_type(spec, name, "a list of layers");
+    std::vector<Layer> layers;
+    if (specs)
+      for (const LayerSpec& layer : *specs) layers.push_back(make_layer(layer));
+    member = Sequential(std::move(layers));
+  }
 };
 
 template <class L>
@@ -101,6 +112,10 @@ Layer read_layer(const LayerSpec& spec) {
 
 Attribute to_attribute(const Initializer& initial) {
   return initial.str();
+}
+
+Attribute to_attribute(const Sequential& layers) {
+  return specs_of(layers);
 }
 
 Layer make_layer(const LayerSpec& spec) {

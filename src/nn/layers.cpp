@@ -40,15 +40,30 @@ Value Reshape::operator()(Context&, Value x) const {
   return reshape(x, extents);
 }
 
+Value Residual::operator()(Context& context, Value x) const {
+  const auto branch = [&](const char* branch_name, const Sequential& layers) {
+    const Context::Scope scope(context, branch_name);
+    return layers(context, x);
+  };
+  if (main.layers().empty()) throw ShapeError(fmt::format("{}: residual: main has no layers", context.scope()));
+  const Value on_main = branch("main", main), past = branch("shortcut", shortcut);
+  if (on_main.shape() != past.shape())
+    throw ShapeError(fmt::format("{}: residual: main makes {}, the shortcut {}{}", context.scope(),
+                                 on_main.shape().str(), past.shape().str(),
+                                 shortcut.layers().empty() ? ", the input; give it a shortcut of its own" : ""));
+  return past + on_main;
+}
+
 Value Sequential::operator()(Context& context, Value x) const {
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const std::optional<Activation> next =
         layer.fuses_activation() && i + 1 < layers_.size() ? layers_[i + 1].activation() : std::nullopt;
     const Context::Scope scope(context, fmt::format("{}_{}", i, layer.type()));
+    const std::size_t line = context.open_layer(layer.type());
     x = layer.apply(context, x, next.value_or(Activation{}));
-    context.note_layer(layer.type(), x.shape());
-    if (next) context.note_layer(layers_[++i].type(), x.shape());
+    context.close_layer(line, x.shape());
+    if (next) context.close_layer(context.open_layer(layers_[++i].type()), x.shape());
   }
   return x;
 }

@@ -85,18 +85,22 @@ void Network::enable_ema(float decay) {
   store_->device().copy(ema_->data(), weights_->data(), weights_->type.bytes());
 }
 
-void Network::note_layer(const std::string& layer, const Shape& output) {
-  if (registering_) layers_.push_back({layer, output, parameter_count()});
+std::size_t Network::open_layer(const std::string& layer) {
+  if (registering_) layers_.push_back({layer, {}, -parameter_count()});
+  return layers_.size() - 1;
+}
+
+void Network::close_layer(std::size_t line, const Shape& output) {
+  if (!registering_) return;
+  layers_[line].output = output;
+  layers_[line].parameters += parameter_count();
 }
 
 std::string Network::summary() const {
   std::string text = fmt::format("{:<24}{:<24}{:>12}\n", name_, "output", "parameters");
-  std::int64_t before = 0;
-  for (const LayerInfo& layer : layers_) {
+  for (const LayerInfo& layer : layers_)
     text += fmt::format("  {:<22}{:<24}{:>12}\n", layer.layer, layer.output.with(0, 0).str().replace(1, 1, "N"),
-                        layer.parameters_so_far - before);
-    before = layer.parameters_so_far;
-  }
+                        layer.parameters);
   return text + fmt::format("{:<24}{:<24}{:>12}\n", "", "", parameter_count());
 }
 

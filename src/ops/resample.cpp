@@ -4,6 +4,8 @@
 #include "src/ops/pooling.h"
 #include "src/ops/support.h"
 
+#include <ganforge/downsample.h>
+
 namespace ganforge {
 namespace {
 
@@ -141,6 +143,24 @@ Value upsample_nearest(Value x, std::int64_t factor) {
 
 Value upsample_bilinear(Value x, std::int64_t factor) {
   return upsample("upsample_bilinear", x, factor, true);
+}
+
+Value downsample_bilinear(Value x, std::int64_t factor) {
+  constexpr auto op = "downsample_bilinear";
+  require_images(op, x);
+  const Shape& s = x.shape();
+  require(x.graph(), op, factor >= 1 && factor <= 1024, fmt::format("factor {}", factor));
+  require(x.graph(), op, s[1] % factor == 0 && s[2] % factor == 0,
+          fmt::format("{}×{} pixels do not divide by {}", s[1], s[2], factor));
+  if (factor == 1) return x;
+  const Sizes factors = {factor, factor};
+  return x.graph().add(ResampleOp({.hat = true,
+                                   .adjoint = true,
+                                   .window = factors,
+                                   .stride = factors,
+                                   .size = {s[1] / factor, s[2] / factor},
+                                   .scale = 1.0 / static_cast<double>(factor * factor)}),
+                       {x})[0];
 }
 
 Value global_avg_pool(Value x) {
