@@ -59,24 +59,6 @@ __global__ void __launch_bounds__(column_threads) batch_norm_column_kernel(Batch
   }
 }
 
-/// Count, mean and summed squared distances of some rows, for `width` channels.
-template <int width>
-struct Moments {
-  float n = 0.0f, mean[width] = {}, m2[width] = {};
-
-  /// Chan, Golub, LeVeque 1979.
-  __device__ void merge(const Moments& other) {
-    const float share = other.n > 0.0f ? other.n / (n + other.n) : 0.0f, weight = n * share;
-#pragma unroll
-    for (int i = 0; i < width; ++i) {
-      const float delta = other.mean[i] - mean[i];
-      mean[i] += delta * share;
-      m2[i] += other.m2[i] + delta * delta * weight;
-    }
-    n += other.n;
-  }
-};
-
 template <int width>
 __global__ void __launch_bounds__(threads, 2) batch_norm_kernel(BatchNormArgs args, Split split) {
   const auto grid = cooperative_groups::this_grid();
@@ -122,7 +104,7 @@ __global__ void __launch_bounds__(threads, 2) batch_norm_kernel(BatchNormArgs ar
       }
       moments.merge(part);
     }
-    merge_lanes<channel_lanes>(moments);
+    merge_lanes<channel_lanes, threads>(moments);
     if (place.active && threadIdx.x < channel_lanes) {
       Pack<width> mean, m2;
 #pragma unroll
@@ -133,30 +115,16 @@ __global__ void __launch_bounds__(threads, 2) batch_norm_kernel(BatchNormArgs ar
   }
   grid.sync();
 
-  for (std::int64_t first = blockIdx.x * column_channels; first < channels; first += gridDim.x * column_channels) {
-    const std::int64_t c = first + threadIdx.x % column_channels;
-    const bool active = c < channels, writer = active && threadIdx.x < column_channels;
-    float running_mean = writer ? args.running_mean[c] : 0.0f, running_var = writer ? args.running_var[c] : 0.0f;
-    for (int g = 0; g < args.groups; ++g) {
-      const auto moments = merge_slices<Moments<1>>(split.slices, active, [&](int s) {
+  finish_moments<threads>(
+      args, split.slices,
+      [&](int g, int s, std::int64_t c) {
         Moments<1> part;
         part.n = float(min(split.slice_rows, args.rows - s * split.slice_rows));
         part.mean[0] = partial(g, s)[c];
         part.m2[0] = partial(g, s)[channels + c];
         return part;
-      });
-      if (!writer) continue;
-      const float mean = args.x[g * args.rows * channels + c] + moments.mean[0], keep = args.momentum;
-      const float var = moments.m2[0] / float(args.rows);
-      args.mean[g * channels + c] = mean;
-      args.var[g * channels + c] = var;
-      running_mean = keep * running_mean + (1.0f - keep) * mean;
-      running_var = keep * running_var + (1.0f - keep) * (var * biased_to_unbiased(args.rows));
-    }
-    if (!writer) continue;
-    args.new_running_mean[c] = running_mean;
-    args.new_running_var[c] = running_var;
-  }
+      },
+      [&](int g, std::int64_t c) { return args.x[g * args.rows * channels + c]; });
   grid.sync();
 
   // Backwards; what the last pass read is still in registers.

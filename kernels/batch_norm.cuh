@@ -18,6 +18,7 @@
 
 #include "kernels/activate.h"
 #include "kernels/batch_norm.h"
+#include "kernels/batch_norm_merge.cuh"
 #include "kernels/pack.cuh"
 #include "src/core/cuda_check.h"
 
@@ -31,7 +32,7 @@ constexpr std::int64_t column_rows = 1024;
 
 // --- few rows: a block owns columns ---
 
-constexpr int column_channels = 8, column_threads = 512, column_lanes = column_threads / column_channels;
+constexpr int column_threads = 512, column_lanes = column_threads / column_channels;
 constexpr int column_warps = column_threads / 32;
 
 struct ColumnScratch {
@@ -179,48 +180,6 @@ template <int width, int tensors>
 __device__ float* kept(int pass, int tensor, int i) {
   extern __shared__ __align__(16) float memory[];
   return memory + (((pass * tensors + tensor) * batch + i) * threads + threadIdx.x) * width;
-}
-
-/// Merges the states of the threads whose index is the same modulo `columns`, as a tree; the result is in the first
-/// `columns` threads.
-template <int columns, class State>
-__device__ void merge_lanes(State& state) {
-  constexpr int words = sizeof(State) / sizeof(float), warps = threads / 32;
-  __shared__ float scratch[words][warps * columns];
-  float* own = reinterpret_cast<float*>(&state);
-  State other;
-  float* others = reinterpret_cast<float*>(&other);
-#pragma unroll
-  for (int distance = columns; distance < 32; distance *= 2) {
-#pragma unroll
-    for (int i = 0; i < words; ++i) others[i] = __shfl_xor_sync(~0u, own[i], distance);
-    state.merge(other);
-  }
-  const int warp = threadIdx.x / 32, column = threadIdx.x % 32;
-#pragma unroll
-  for (int half = warps / 2; half > 0; half /= 2) {
-    if (column < columns && warp >= half && warp < 2 * half) {
-#pragma unroll
-      for (int i = 0; i < words; ++i) scratch[i][warp * columns + column] = own[i];
-    }
-    __syncthreads();
-    if (column < columns && warp < half) {
-#pragma unroll
-      for (int i = 0; i < words; ++i) others[i] = scratch[i][(warp + half) * columns + column];
-      state.merge(other);
-    }
-  }
-}
-
-/// The merged states of one group's channel c, for the threads t < column_channels, c = 8·(a block's number) + t.
-/// `load(s)` is the state of slice s.
-template <class State, class Load>
-__device__ State merge_slices(int slices, bool active, const Load& load) {
-  State state;
-  for (int s = threadIdx.x / column_channels; active && s < slices; s += threads / column_channels)
-    state.merge(load(s));
-  merge_lanes<column_channels>(state);
-  return state;
 }
 
 // --- launches ---

@@ -57,20 +57,6 @@ __global__ void __launch_bounds__(column_threads) batch_norm_grad_column_kernel(
   }
 }
 
-/// Σ dz and Σ dz·(x − mean).
-template <int width>
-struct Sums {
-  float sum[width] = {}, product[width] = {};
-
-  __device__ void merge(const Sums& other) {
-#pragma unroll
-    for (int i = 0; i < width; ++i) {
-      sum[i] += other.sum[i];
-      product[i] += other.product[i];
-    }
-  }
-};
-
 /// x and dz of a pass. What is not there is x = mean, dz = 0, which adds nothing to the sums.
 template <int width>
 struct Values {
@@ -134,7 +120,7 @@ __global__ void __launch_bounds__(threads) batch_norm_grad_kernel(BatchNormGradA
         }
       }
     }
-    merge_lanes<channel_lanes>(sums);
+    merge_lanes<channel_lanes, threads>(sums);
     if (place.active && threadIdx.x < channel_lanes) {
       Pack<width> sum, product;
 #pragma unroll
@@ -145,26 +131,15 @@ __global__ void __launch_bounds__(threads) batch_norm_grad_kernel(BatchNormGradA
   }
   grid.sync();
 
-  for (std::int64_t first = blockIdx.x * column_channels; first < channels; first += gridDim.x * column_channels) {
-    const std::int64_t c = first + threadIdx.x % column_channels;
-    const bool active = c < channels, writer = active && threadIdx.x < column_channels;
-    float dgamma = 0.0f, dbeta = 0.0f;
-    for (int g = 0; g < args.groups; ++g) {
-      const auto sums = merge_slices<Sums<1>>(split.slices, active, [&](int s) {
+  finish_sums<threads>(
+      args, split.slices,
+      [&](int g, int s, std::int64_t c) {
         return Sums<1>{{partial(g, s)[c]}, {partial(g, s)[channels + c]}};
+      },
+      [&](int g, std::int64_t c, float f1, float f2) {
+        slopes(g)[c] = f1;
+        slopes(g)[channels + c] = f2;
       });
-      if (!writer) continue;
-      const float rstd = 1.0f / sqrtf(args.var[g * channels + c] + args.eps);
-      const float group_dgamma = sums.product[0] * rstd;
-      slopes(g)[c] = sums.sum[0] / float(args.rows);
-      slopes(g)[channels + c] = rstd * (group_dgamma / float(args.rows));
-      dbeta += sums.sum[0];
-      dgamma += group_dgamma;
-    }
-    if (!writer) continue;
-    args.dgamma[c] = dgamma;
-    args.dbeta[c] = dbeta;
-  }
   grid.sync();
 
   // Backwards; the values of the last pass are still in registers.

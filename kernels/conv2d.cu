@@ -2,6 +2,7 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/conv_algorithms.h"
+#include "kernels/conv_norm.h"
 
 #include <ganforge/error.h>
 
@@ -19,11 +20,13 @@ constexpr Planner planners[] = {plan_conv_gemm, plan_conv_ends, plan_conv_subpix
 /// activation and mask on the way, weight gradients of a network in one launch with those of biases, skips taps beyond
 /// the border and wastes no tiles on few channels. What an epilogue of its own costs cuDNN (a launch, the result read
 /// and written) stops to matter at some 10⁹ operations: 15 µs of float32 arithmetic on a large card.
-bool prefer_subpixel(ConvDirection direction, const ConvShape& c, const ConvEpilogue& epilogue) {
+bool prefer_subpixel(const ConvShape& c, bool fused) {
   const bool few_channels = c.c <= 4 || c.k <= 4, small_maps = c.p * c.q <= 64;
-  const bool fused = epilogue || direction == ConvDirection::weight;
   const double operations = 32.0 * static_cast<double>(c.y_size()) * static_cast<double>(c.c);
   return few_channels || small_maps || (fused && operations <= 1e9);
+}
+bool prefer_subpixel(ConvDirection direction, const ConvShape& c, const ConvEpilogue& epilogue) {
+  return prefer_subpixel(c, epilogue || direction == ConvDirection::weight);
 }
 
 }  // namespace
@@ -44,6 +47,15 @@ std::vector<ConvPlan<CudaStream>> conv2d_candidates(const CudaStream& stream, Co
   add(own_first ? plan_conv_cudnn : plan_conv_subpixel);
   if (plans.empty()) add(plan_conv_direct);
   return plans;
+}
+
+bool chooses_subpixel(const CudaStream& stream, ConvDirection direction, const ConvShape& shape,
+                      const ConvPolicy& policy) {
+  const ConvPlan<CudaStream> own = plan_conv_subpixel(stream, direction, shape, {});
+  if (!own || shape.c <= 4) return false;  // few channels have a kernel of their own
+  if (const auto chosen = policy.chosen.find(describe(direction, shape)); chosen != policy.chosen.end())
+    return chosen->second == own.algorithm;
+  return policy.mode == ConvMode::own || (policy.mode == ConvMode::automatic && prefer_subpixel(shape, true));
 }
 
 ConvPlan<CudaStream> plan_conv2d(const CudaStream& stream, ConvDirection direction, const ConvShape& shape,

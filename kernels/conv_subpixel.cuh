@@ -7,6 +7,7 @@
 //             convolution, Shi et al., arXiv:1609.07009)                   rows N·P·Q, columns C, sums over 4·K, 4
 //             times
 //   weight    w[k, r, s, c] = Σ y[n, p, q, k]·x[n, 2p−1+r, 2q−1+s, c]      rows K, columns 16·C, sums over N·P·Q
+//             and with one tap, to share a launch, w[k, c] = Σ y[n, k]·x[n, c], of a fully connected layer
 //
 // Positions are numbered (p, q, n), images last: the rows of a tile then lie at few places of the map, so that taps
 // beyond the border are skipped for the whole tile; of a 4×4 map they are 23 % of the products. The order of sums
@@ -31,6 +32,7 @@ namespace ganforge {
 /// A prepared convolution; sizes of all tensors fit into int.
 struct Subpixel {
   int n, h, w, c, k, p, q;
+  int taps = 16;
   int tile = 0, tiles = 0, splits = 1;  // which kind of tile, how many, and parts of their sums
 
   int positions() const { return n * p * q; }
@@ -110,6 +112,19 @@ class ColumnsFinish {
   float4 bias_ = {};
 };
 
+/// What a tile's sums of four columns go to: the result's `columns` columns, the tile's begin at first_n; offset(row)
+/// is where a row begins, or negative.
+template <class Offset>
+__device__ auto at_columns(const SubpixelArgs& args, int first_n, int columns, Offset offset) {
+  return [=, &args](int column) {
+    const ColumnsFinish finish(args, first_n + column, columns - first_n - column);
+    return [=](int row, float4 sum) {
+      const std::int64_t to = offset(row);
+      if (to >= 0) finish.put(sum, to + first_n + column);
+    };
+  };
+}
+
 /// The bits that any thread of the block has set.
 __device__ inline unsigned block_or(unsigned bits) {
   __shared__ unsigned all;
@@ -137,6 +152,12 @@ std::size_t parts_bytes(const Subpixel& s, bool of_a) {
   return sizeof(float) * s.splits * s.tiles * (Tile::m * Tile::n + (of_a ? Tile::m : 0));
 }
 
+/// A bias's gradient is made by the tile that has the first column of a tap that is never beyond the border, (1, 1).
+__device__ inline bool sums_y(const SubpixelArgs& args, int first_n, int columns) {
+  const int column = args.s.taps == 1 ? 0 : 5 * args.s.c;
+  return args.at.bias_grad && first_n <= column && column < first_n + columns;
+}
+
 /// part(0) + part(1) + …
 template <class Part>
 __device__ float4 sum_of_parts(int parts, const Part& part) {
@@ -158,6 +179,34 @@ __device__ inline bool last_part(unsigned* ticket, int parts) {
   __threadfence();
   return last;
 }
+
+/// Where a tile of the products of forward or input lies. Tiles of the same rows are neighbours in the grid, and so are
+/// the phases of x of one tile: they read the same rows of the operand.
+template <class Tile, bool input>
+struct TilePlace {
+  int phase, tile_m, first_m, first_n;
+
+  __device__ TilePlace(const Subpixel& s, int tile) {
+    phase = input ? tile % 4 : 0;
+    if (input) tile /= 4;
+    const int tiles_n = ((input ? s.c : s.k) + Tile::n - 1) / Tile::n;
+    tile_m = tile / tiles_n;
+    first_m = tile_m * Tile::m;
+    first_n = tile % tiles_n * Tile::n;
+  }
+  /// The element of the result that a row of the tile begins at; negative: beyond the last row.
+  __device__ int offset(const Subpixel& s, int row) const {
+    row += first_m;
+    if (row >= s.n * s.p * s.q) return -1;
+    const int n = row % s.n, place = row / s.n;
+    if constexpr (input) {
+      const int h = place / s.q * 2 + phase / 2, w = place % s.q * 2 + phase % 2;
+      return ((n * s.h + h) * s.w + w) * s.c;
+    } else {
+      return (n * s.p * s.q + place) * s.k;
+    }
+  }
+};
 
 inline bool vectors(std::int64_t columns, const float* array) {
   return columns % 4 == 0 && fours_aligned(array);

@@ -89,14 +89,15 @@ __device__ int column_of(int row) {
 
 // Global memory → registers → shared memory, two buffers: while one step of k is computed the next is on its way; one
 // barrier per step. Four steps of k of an 8 × 8 patch are 16 loads of 16 bytes, without bank conflicts, for 256 FFMA.
-// Operands::first and next walk over the steps of k, fetch reads one into the panels a and b, and offset says where a
-// row of the tile goes (negative: nowhere).
+// Operands::first and next walk over the steps of k, fetch reads one into the panels a and b. The sums of four columns
+// go to at_column(the first)(row, sums), rows and columns counted in the tile. False: another block has them.
 //
 // Operands::splits: blocks may share a tile's steps. Each then leaves its sums in the workspace, every thread those of
 // its patch, and the last block to finish adds all of them, in the order of the parts. In blocks where sum_a() is true
 // A's columns, which lie across k, are summed too.
-template <class Tile, class Operands>
-__device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int tile, int part, float* shared) {
+template <class Tile, class Operands, class AtColumn>
+__device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int tile, int part, float* shared,
+                              const AtColumn& at_column) {
   using A = typename Operands::A;
   using B = typename Operands::B;
   constexpr int buffer = A::floats + B::floats;
@@ -153,7 +154,7 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
         }
       }
       if (sum_a) a_sums[part * Tile::m] = a_sum;
-      if (!last_part(args.at.tickets + tile, splits)) return;
+      if (!last_part(args.at.tickets + tile, splits)) return false;
 #pragma unroll
       for (int i = 0; i < Tile::patch_m; ++i) {
 #pragma unroll
@@ -170,47 +171,42 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
 
 #pragma unroll
   for (int i = 0; i < Tile::patch_m; ++i) {
-    const std::int64_t row = operands.offset(patch_row<A, Tile::threads_m>(thread_m, i));
-    if (row < 0) continue;
+    const int row = patch_row<A, Tile::threads_m>(thread_m, i);
 #pragma unroll
     for (int j = 0; j < Tile::patch_n; j += 4) {
-      const int column = operands.first_n + grouped<Tile::threads_n>(thread_n, j);
-      ColumnsFinish(args, column, operands.columns - column)
-          .put({c[i][j], c[i][j + 1], c[i][j + 2], c[i][j + 3]}, row + column);
+      at_column(grouped<Tile::threads_n>(thread_n, j))(row, float4{c[i][j], c[i][j + 1], c[i][j + 2], c[i][j + 3]});
     }
   }
+  return true;
 }
 
 /// Floats of the operands' two buffers.
 template <class Operands>
 constexpr int buffers = 2 * (Operands::A::floats + Operands::B::floats);
 
-template <class Tile, class Operands>
-__global__ void __launch_bounds__(Tile::threads, Tile::blocks)
-    subpixel_kernel(const __grid_constant__ SubpixelArgs args) {
-  __shared__ __align__(16) float shared[buffers<Operands>];
-  Operands operands(args);
-  multiply_tile<Tile>(args, operands, 0, 0, shared);
+/// f(Tile{}) for the tile of that number, which Subpixel::tile is.
+#pragma nv_exec_check_disable
+template <class F>
+__host__ __device__ auto with_ffma_tile(int tile, F f) {
+  if (tile == 0) return f(LargeTile{});
+  if (tile == 1) return f(MediumTile{});
+  return f(SmallTile{});
 }
 
-/// Calls f with the tile of least cost, of equal ones the larger: it reads less. cost(tile) is that of the whole grid.
-template <class Cost, class F>
-void with_tile(Cost cost, F f) {
+/// The tile of least cost, of equal ones the larger: it reads less. cost(tile) is that of the whole grid.
+template <class Cost>
+int least_ffma_tile(const Cost& cost) {
   const std::int64_t large = cost(LargeTile{}), medium = cost(MediumTile{}), small = cost(SmallTile{});
-  if (large <= medium && large <= small) return f(LargeTile{});
-  if (medium <= small) return f(MediumTile{});
-  f(SmallTile{});
+  if (large <= medium && large <= small) return 0;
+  return medium <= small ? 1 : 2;
 }
 /// For `times` products of [rows, columns]: the busiest multiprocessor's. A block alone on one waits for its loads.
-template <class F>
-void with_tile(const CudaStream& stream, std::int64_t rows, std::int64_t columns, int times, F f) {
-  with_tile(
-      [&]<class Tile>(Tile) {
-        const std::int64_t blocks = times * tiles_of<Tile>(rows, columns);
-        const std::int64_t busiest = (blocks + stream.multiprocessors - 1) / stream.multiprocessors;
-        return busiest == 1 ? Tile::cost * 3 / 2 : busiest * Tile::cost;
-      },
-      f);
+inline int choose_ffma_tile(const CudaStream& stream, std::int64_t rows, std::int64_t columns, int times) {
+  return least_ffma_tile([&]<class Tile>(Tile) {
+    const std::int64_t blocks = times * tiles_of<Tile>(rows, columns);
+    const std::int64_t busiest = (blocks + stream.multiprocessors - 1) / stream.multiprocessors;
+    return busiest == 1 ? Tile::cost * 3 / 2 : busiest * Tile::cost;
+  });
 }
 
 }  // namespace

@@ -115,10 +115,12 @@ class RowsPanel {
 };
 
 // Operands (of the direction) walk over the steps of k of their part: `left` of them, fetch() starts the copies of the
-// next. offset(row) says where a row of the tile goes (negative: nowhere). In blocks where sum_a() is true A's columns,
-// which lie across k, are summed too.
-template <class Tile, class Operands, bool bf16>
-__device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int tile, int part) {
+// next. In blocks where sum_a() is true A's columns, which lie across k, are summed too. A thread gets the sums of four
+// columns of every `rows_apart`-th row: they go to at_column(the first)(row, sums), rows and columns counted in the
+// tile. False: another block has them.
+template <class Tile, class Operands, bool bf16, class AtColumn>
+__device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int tile, int part,
+                              const AtColumn& at_column) {
   using A = mma::FragmentsA<Operands::along_a, Tile::m, Tile::k, Tile::warp_m>;
   using B = mma::FragmentsB<Operands::along_b, Tile::n, Tile::k, Tile::warp_n>;
   extern __shared__ __align__(16) float shared[];
@@ -170,7 +172,6 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
   operands.locate_rows();
   __syncthreads();
 
-  // A thread has four columns of every `rows_apart`-th row.
   constexpr int quads = Tile::n / 4, apart = Tile::m * quads, rows_apart = Tile::threads / quads;
   const int quad = threadIdx.x % quads, first_row = threadIdx.x / quads;
   const auto sum_of = [&](int row) {
@@ -182,23 +183,20 @@ __device__ void multiply_tile(const SubpixelArgs& args, Operands& operands, int 
     for (int row = first_row; row < Tile::m; row += rows_apart) {
       __stwb(all + part * apart + row * quads, sum_of(row));
     }
-    if (!last_part(args.at.tickets + tile, args.s.splits)) return;
+    if (!last_part(args.at.tickets + tile, args.s.splits)) return false;
     if (sum_a) {
       float sum = 0.0f;
       for (int i = 0; i < args.s.splits; ++i) sum += __ldcg(a_sums + i * Tile::m);
       operands.put_a_sum(threadIdx.x, sum);
     }
   }
-  const int column = operands.first_n + 4 * quad;
-  const ColumnsFinish finish(args, column, operands.columns - column);
+  const auto put = at_column(4 * quad);
 #pragma unroll 2
   for (int row = first_row; row < Tile::m; row += rows_apart) {
-    const int offset = operands.offset(row);
-    if (offset < 0) continue;
-    const float4 sum =
-        split ? sum_of_parts(args.s.splits, [&](int i) { return __ldcg(all + i * apart + row * quads); }) : sum_of(row);
-    finish.put(sum, std::int64_t(offset) + column);
+    put(row, split ? sum_of_parts(args.s.splits, [&](int i) { return __ldcg(all + i * apart + row * quads); })
+                   : sum_of(row));
   }
+  return true;
 }
 
 }  // namespace

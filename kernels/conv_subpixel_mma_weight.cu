@@ -14,14 +14,15 @@ class WeightOperands {
   static constexpr bool along_a = false, along_b = false;
   int first_n, columns, left;
 
-  __device__ WeightOperands(const SubpixelArgs& args, int tile, int part) : columns(16 * args.s.c), args_(args) {
+  __device__ WeightOperands(const SubpixelArgs& args, int tile, int part)
+      : columns(args.s.taps * args.s.c), args_(args) {
     const Subpixel& s = args.s;
     const int tiles_n = (columns + Tile::n - 1) / Tile::n;
     first_m_ = tile / tiles_n * Tile::m;
     first_n = tile % tiles_n * Tile::n;
     const int low = first_n / s.c, high = (min(first_n + Tile::n, columns) - 1) / s.c;  // taps
-    const bool one_row = low / 4 == high / 4;
-    const int first_p = high / 4 == 0 ? 1 : 0, end_p = low / 4 == 3 ? s.p - 1 : s.p;
+    const bool border = s.taps > 1, one_row = border && low / 4 == high / 4;
+    const int first_p = border && high / 4 == 0 ? 1 : 0, end_p = border && low / 4 == 3 ? s.p - 1 : s.p;
     first_q_ = one_row && high % 4 == 0 ? 1 : 0;
     end_q_ = one_row && low % 4 == 3 ? s.q - 1 : s.q;
     const int chunks = (s.n + Tile::k - 1) / Tile::k, row = (end_q_ - first_q_) * chunks;
@@ -41,7 +42,7 @@ class WeightOperands {
     if (left == 0) return;
     // Columns of one r are neighbours in x, too.
     const int column = first_n + PanelB::column(), r = column / (4 * s.c);
-    const int first_column = 4 * (((r - 1) * s.w - 1) * s.c + column % (4 * s.c));
+    const int first_column = 4 * (border ? ((r - 1) * s.w - 1) * s.c + column % (4 * s.c) : column);
     p_ = first_p + begin / row;
     q_ = first_q_ + begin % row / chunks;
     n_ = begin % chunks * Tile::k;
@@ -79,9 +80,7 @@ class WeightOperands {
     inside_ = inside();
   }
 
-  __device__ bool sum_a() const {
-    return args_.at.bias_grad && first_n <= 5 * args_.s.c && 5 * args_.s.c < first_n + Tile::n;
-  }
+  __device__ bool sum_a() const { return sums_y(args_, first_n, Tile::n); }
   __device__ void put_a_sum(int row, float sum) const {
     if (first_m_ + row < args_.s.k) args_.at.bias_grad[first_m_ + row] = sum;
   }
@@ -97,7 +96,9 @@ class WeightOperands {
   __device__ unsigned inside() const {
     const Subpixel& s = args_.s;
     const int column = first_n + PanelB::column(), h = 2 * p_ - 1 + column / (4 * s.c);
-    if (column >= columns || h < 0 || h >= s.h) return 0;
+    if (column >= columns) return 0;
+    if (s.taps == 1) return 15u >> max(column + 4 - columns, 0);
+    if (h < 0 || h >= s.h) return 0;
     const auto bit = [&](int e) {
       const int w = 2 * q_ - 1 + (column + e) / s.c % 4;
       return w >= 0 && w < s.w ? 1u << e : 0u;
@@ -144,7 +145,9 @@ __global__ void __launch_bounds__(weight_threads)
     with_mma_tile(args.s.tile, [&]<class Tile>(Tile) {
       static_assert(Tile::threads == weight_threads);
       WeightOperands<Tile> operands(args, tile, part);
-      multiply_tile<Tile, WeightOperands<Tile>, bf16>(args, operands, tile, part);
+      multiply_tile<Tile, WeightOperands<Tile>, bf16>(
+          args, operands, tile, part,
+          at_columns(args, operands.first_n, operands.columns, [&](int row) { return operands.offset(row); }));
     });
   });
 }

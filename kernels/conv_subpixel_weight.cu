@@ -40,7 +40,7 @@ struct Weight {
   Position step;
   int distance;  // from a position's tap (1, 1) to the thread's four columns
 
-  __device__ Weight(const SubpixelArgs& p, int tile, int part) : args(p), columns(16 * p.s.c) {
+  __device__ Weight(const SubpixelArgs& p, int tile, int part) : args(p), columns(p.s.taps * p.s.c) {
     const Subpixel& s = p.s;
     const int tiles_n = (columns + Tile::n - 1) / Tile::n;
     first_m = tile / tiles_n * Tile::m;
@@ -48,18 +48,17 @@ struct Weight {
     const int positions = s.n * s.p * s.q, steps = (positions + Tile::k - 1) / Tile::k;
     position = steps * part / s.splits * Tile::k;
     end = min(steps * (part + 1) / s.splits * Tile::k, positions);
-    one_tap = s.c % Tile::n == 0;
+    one_tap = s.taps > 1 && s.c % Tile::n == 0;
     step = Position::at(s, position);
     const int column = first_n + B::outer_of(), r = column / (4 * s.c);
-    distance = ((r - 1) * s.w - 1) * s.c + column % (4 * s.c);
+    distance = s.taps == 1 ? column : ((r - 1) * s.w - 1) * s.c + column % (4 * s.c);
   }
-  __device__ bool sum_a() const {
-    return args.at.bias_grad && first_n <= 5 * args.s.c && 5 * args.s.c < first_n + Tile::n;
-  }
+  __device__ bool sum_a() const { return sums_y(args, first_n, Tile::n); }
   __device__ void put_a_sum(int row, float sum) const {
     if (first_m + row < args.s.k) args.at.bias_grad[first_m + row] = sum;
   }
   __device__ bool inside(const Position& at, int tap) const {
+    if (args.s.taps == 1) return true;
     const int h = 2 * at.p - 1 + tap / 4, w = 2 * at.q - 1 + tap % 4;
     return h >= 0 && h < args.s.h && w >= 0 && w < args.s.w;
   }
@@ -97,7 +96,9 @@ struct Weight {
       if (args.vector_b) {
         b.held[i] = load_four(x, there && inside(at, column / s.c) ? 4 : 0, true);
       } else {
-        const auto element = [&](int e) { return there && inside(at, (column + e) / s.c) ? x[e] : 0.0f; };
+        const auto element = [&](int e) {
+          return there && column + e < columns && inside(at, (column + e) / s.c) ? x[e] : 0.0f;
+        };
         b.held[i] = {element(0), element(1), element(2), element(3)};
       }
     }
@@ -107,24 +108,17 @@ struct Weight {
   }
 };
 
-/// f(Tile{}) for the tile of that number, which Subpixel::tile is.
-#pragma nv_exec_check_disable
-template <class F>
-__host__ __device__ auto with_weight_tile(int tile, F f) {
-  if (tile == 0) return f(LargeTile{});
-  if (tile == 1) return f(MediumTile{});
-  return f(SmallTile{});
-}
-
 /// All layers of a network in one launch; each has its own kind of tile.
 __global__ void __launch_bounds__(LargeTile::threads, LargeTile::blocks)
     subpixel_weight_kernel(const __grid_constant__ SubpixelLayers layers) {
   __shared__ __align__(16) float shared[buffers<Weight<LargeTile>>];
   layers.of_block([&](const SubpixelArgs& args, int tile, int part) {
-    with_weight_tile(args.s.tile, [&]<class Tile>(Tile) {
+    with_ffma_tile(args.s.tile, [&]<class Tile>(Tile) {
       static_assert(buffers<Weight<Tile>> <= buffers<Weight<LargeTile>> && Tile::threads == LargeTile::threads);
       Weight<Tile> operands(args, tile, part);
-      multiply_tile<Tile>(args, operands, tile, part, shared);
+      multiply_tile<Tile>(
+          args, operands, tile, part, shared,
+          at_columns(args, operands.first_n, operands.columns, [&](int row) { return operands.offset(row); }));
     });
   });
 }
@@ -136,8 +130,8 @@ void plan_subpixel_weight(const CudaStream& stream, Subpixel& s) {
   constexpr int blocks_per_multiprocessor = 3, least_positions = 256;
   std::int64_t best = 0;
   for (int tile = 0; tile < 3; ++tile) {
-    with_weight_tile(tile, [&]<class Tile>(Tile) {
-      const std::int64_t count = tiles_of<Tile>(s.k, 16 * s.c), cost = count * Tile::cost;
+    with_ffma_tile(tile, [&]<class Tile>(Tile) {
+      const std::int64_t count = tiles_of<Tile>(s.k, s.taps * s.c), cost = count * Tile::cost;
       if (best && cost >= best) return;
       best = cost;
       s.tile = tile;
@@ -149,7 +143,7 @@ void plan_subpixel_weight(const CudaStream& stream, Subpixel& s) {
 }
 
 std::size_t subpixel_weight_workspace(const Subpixel& s) {
-  return with_weight_tile(s.tile, [&]<class Tile>(Tile) { return parts_bytes<Tile>(s, true); });
+  return with_ffma_tile(s.tile, [&]<class Tile>(Tile) { return parts_bytes<Tile>(s, true); });
 }
 
 // Bytes: y is read 16·C / tile.n times, x K / tile.m times for each of its taps (from L2 but for the first), w written

@@ -40,9 +40,9 @@ struct Preset {
   int launches[2];  // kernels and library calls a step, on the CPU and on CUDA
 };
 // Parameters without the running statistics.
-const Preset presets[] = {{"dcgan-28", 28, 1, 898'370, {37, 30}},
-                          {"dcgan-32", 32, 3, 1'732'224, {49, 41}},
-                          {"dcgan-64", 64, 3, 6'342'272, {63, 53}}};
+const Preset presets[] = {{"dcgan-28", 28, 1, 898'370, {37, 24}},
+                          {"dcgan-32", 32, 3, 1'732'224, {49, 29}},
+                          {"dcgan-64", 64, 3, 6'342'272, {63, 35}}};
 
 TrainerOptions options_of(const Preset& p, std::int64_t batch) {
   TrainerOptions options = trainer_options(preset(p.name));

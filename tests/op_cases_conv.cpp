@@ -46,6 +46,63 @@ Inputs with(Inputs in, Input more) {
   return in;
 }
 
+/// A halving convolution of x [n, h, w, c], or with `image` the transposed one of y, with batch norm behind it.
+struct NormCase {
+  const char* name;
+  std::int64_t n, h, w, c, k;
+  bool image, bias;
+  Activation act;
+  BatchNormOptions norm;
+  bool kernel = true;  // on CUDA
+
+  Case conv() const { return {name, n, h, w, c, k, 4, 4, {.stride = {2, 2}, .padding = 1}}; }
+};
+const NormCase norm_cases[] = {
+  {"leaky_relu", 3, 4, 6, 8, 12, false, false, no_act, {.eps = 1e-5f, .momentum = 0.9f, .activation = leaky}},
+  {"bias and tanh before", 2, 6, 4, 5, 8, false, true, tanh_act, {}},
+  {"two groups", 4, 4, 4, 8, 36, false, false, no_act, {.groups = 2, .activation = leaky}},
+  {"transposed", 3, 4, 6, 12, 8, true, false, no_act, {.activation = leaky}},
+  {"transposed, two groups, bias", 4, 4, 4, 36, 7, true, true, leaky, {.groups = 2, .activation = tanh_act}},
+  {"several tiles", 34, 4, 6, 68, 20, true, false, no_act, {.groups = 2, .activation = tanh_act}},
+  {"odd channels", 2, 4, 4, 8, 5, false, false, no_act, {.activation = leaky}, false},
+};
+
+void norm_rows(std::vector<OpCase>& rows) {
+  for (const NormCase& z : norm_cases) {
+    const Case c = z.conv();
+    const std::int64_t channels = z.image ? z.c : z.k;
+    Inputs in = {z.image ? c.y() : c.x(), c.filter()};
+    if (z.bias) in.push_back(f32(channels));
+    in.insert(in.end(), {f32(channels), f32(channels), f32(channels), f32(channels).in(0.3, 2)});
+    const auto conv = [z, c](const Values& v) {
+      const Value b = z.bias ? v[2] : Value();
+      return z.image ? conv2d_input(v[0], v[1], c.h, c.w, c.o, b, z.act) : conv2d(v[0], v[1], c.o, b, z.act);
+    };
+    const auto norm = [z](Value h, const Values& v, std::size_t first) { return batch_norm(h, v[first], v[first + 1], v[first + 2], v[first + 3], z.norm); };
+    Options options{.kernel = true, .either = "conv2d_weight_grad ", .kinks = 32};
+    (z.kernel ? options.cuda_only : options.expanded) = "conv_norm";
+    const std::string name = z.name;
+    Inputs bad = in;
+    bad.back() = f32(channels + 1);
+    options.bad = {bad};
+    rows.push_back({"conv_norm " + name, in, [=](const Values& v) { return Values{norm(conv(v), v, v.size() - 4).y}; }, options});
+    options.bad = {};
+    rows.push_back({"conv_norm, all results, " + name, in, [=](const Values& v) {
+      const Value h = conv(v);
+      const auto r = norm(h, v, v.size() - 4);
+      return Values{h, r.y, r.mean, r.var, r.running_mean, r.running_var};
+    }, options});
+    // The gradient of a batch norm of a given image, whose result goes into the other convolution.
+    if (z.bias) continue;
+    const Inputs behind = {z.image ? c.x() : c.y(), c.filter(), f32(channels), f32(channels), f32(channels), f32(channels).in(0.3, 2), z.image ? c.y() : c.x()};
+    rows.push_back({"conv_norm_grad " + name, behind, [=](const Values& v) {
+      const Value y = norm(v[0], v, 2).y;
+      const Value out = z.image ? conv2d(y, v[1], c.o) : conv2d_input(y, v[1], c.h, c.w, c.o);
+      return Values{grad({out}, {v[6]}, {v[0]})[0]};
+    }, options});
+  }
+}
+
 }  // namespace
 
 std::vector<OpCase> conv_op_cases() {
@@ -71,6 +128,7 @@ std::vector<OpCase> conv_op_cases() {
   const Case& c = cases[2];
   rows.push_back({"conv2d_input behind tanh", with({c.y(), c.filter()}, c.x()), [c](const Values& in) { return Values{act_grad(conv2d_input(in[0], in[1], c.h, c.w, c.o), in[2], tanh_act)}; }, {.kernel = true}});
   rows.push_back({"conv2d behind leaky_relu", with({c.x(), c.filter()}, c.y()), [c](const Values& in) { return Values{act_grad(conv2d(in[0], in[1], c.o), in[2], leaky)}; }, {.kernel = true}});
+  norm_rows(rows);
   rows.push_back({"conv_transpose2d", {f32(2, 3, 4, 5), f32(5, 3, 3, 2)}, [](const Values& in) { return Values{conv_transpose2d(in[0], in[1], {.stride = {2, 2}, .padding = 1, .output_padding = {1, 0}})}; },
                   {.bad = {{f32(2, 3, 4, 4), f32(5, 3, 3, 2)}, {f32(2, 3, 4), f32(5, 3, 3, 2)}}}});
   return rows;

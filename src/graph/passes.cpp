@@ -99,7 +99,7 @@ std::unique_ptr<Graph> lower(const Graph& graph, Device& device) {
 
 std::vector<std::vector<Scheduled>> schedule_nodes(const Graph& graph, Device& device) {
   struct Open {
-    std::type_index op;
+    std::type_index run;
     std::size_t group;
   };
   std::vector<std::vector<Scheduled>> groups;
@@ -123,12 +123,12 @@ std::vector<std::vector<Scheduled>> schedule_nodes(const Graph& graph, Device& d
     }
     Kernel kernel = node.op->pieces(in).empty() ? node.op->prepare(device, in) : Kernel{};
     const int max_group = kernel.max_group;
-    const std::type_index op = typeid(*node.op);
+    const std::type_index run = kernel.run.target_type();
     const auto found =
-        max_group > 1 ? std::ranges::find_if(open, [&](const Open& o) { return o.op == op; }) : open.end();
+        max_group > 1 ? std::ranges::find_if(open, [&](const Open& o) { return o.run == run; }) : open.end();
     if (found == open.end()) {
       group_of[static_cast<std::size_t>(n)] = static_cast<int>(groups.size());
-      if (max_group > 1) open.push_back({op, groups.size()});
+      if (max_group > 1) open.push_back({run, groups.size()});
       groups.push_back({});
       groups.back().push_back({n, std::move(kernel)});
       continue;

@@ -17,8 +17,9 @@ struct Scheduled {
   int node;
   Kernel kernel;
 };
-/// Nodes that are launched together; one after another in order of creation. Independent nodes of an op whose kernel is
-/// groupable move to the place of the last of them, which is before the first reader of any.
+/// Nodes that are launched together; one after another in order of creation. Independent nodes whose kernels are
+/// groupable and run by the same function move to the place of the last of them, which is before the first reader of
+/// any.
 std::vector<std::vector<Scheduled>> schedule_nodes(const Graph& graph, Device& device);
 
 /// Types of a node's operands.

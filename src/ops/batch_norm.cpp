@@ -1,7 +1,7 @@
 // Batch normalisation. kernels/batch_norm.h has the formulae.
 #include "kernels/batch_norm.h"
 #include "src/ops/act_grad.h"
-#include "src/ops/linear_norm.h"
+#include "src/ops/norm_absorber.h"
 #include "src/ops/support.h"
 
 namespace ganforge {
@@ -149,11 +149,7 @@ class BatchNormGradOp : public Op, public ActGradAbsorber {
   Value absorb(Value dx, Value y, const Activation& act) const override {
     const Graph::Node& node = dx.graph().node(dx.node());
     if (dx.output() != 0 || input_act_ || node.in[1] != y) return {};
-    const Values masked = dx.graph().add(BatchNormGradOp(o_, act), Values(node.in));
-    // dγ and dβ are the same: with them read from here, the op without the mask has no reader left.
-    for (const int output : {1, 2})
-      dx.graph().replace(Value(dx.graph(), dx.node(), output), masked[static_cast<std::size_t>(output)]);
-    return masked[0];
+    return read_masked(dx, dx.graph().add(BatchNormGradOp(o_, act), Values(node.in)));
   }
 
   int in_place(int output) const override { return output == 0 ? 0 : -1; }
@@ -197,7 +193,7 @@ class BatchNormGradOp : public Op, public ActGradAbsorber {
 Values BatchNormOp::grad(const Values& in, const Values& out, const Values& dout) const {
   // Cotangents on the statistics go through the expansion.
   if (!dout[0] || dout[1] || dout[2] || dout[3] || dout[4]) return Op::grad(in, out, dout);
-  const Values result = in[0].graph().add(BatchNormGradOp(o_, {}), {dout[0], in[0], in[1], in[2], out[1], out[2]});
+  const Values result = batch_norm_grad(dout[0], {in[0], in[1], in[2], out[1], out[2]}, o_, {});
   return {result[0], result[1], result[2], Value(), Value()};
 }
 
@@ -234,13 +230,6 @@ class BatchNormInferenceOp : public Op {
   Activation act_;
 };
 
-/// [..., channels] → [rows, channels]
-Value as_rows(Value x) {
-  require(x.graph(), "batch_norm", x.shape().rank() >= 2,
-          fmt::format("x […, channels] with two axes or more wanted, got {}", x.shape().str()));
-  return reshape(x, {-1, x.shape()[-1]});
-}
-
 }  // namespace
 
 Values plain_batch_norm(const Values& in, const BatchNormOptions& options) {
@@ -251,13 +240,60 @@ Values plain_batch_norm_grad(const Values& in, const BatchNormOptions& options, 
   return in[0].graph().add(BatchNormGradOp(options, input_act), in);
 }
 
+Values batch_norm_grad(Value dy, const Values& norm, const BatchNormOptions& options, const Activation& input_act) {
+  const Value x = norm[0], made = before_reshapes(dy);
+  const Graph::Node& producer = made.graph().node(made.node());
+  const auto* absorber = dynamic_cast<const BatchNormGradAbsorber*>(producer.op.get());
+  Values out;
+  if (absorber && made.shape()[-1] == x.shape()[-1]) {
+    Values operands = norm;
+    operands[0] = reshape(x, made.shape());
+    out = absorber->absorb_batch_norm_grad(producer.in, operands, options, input_act);
+  }
+  if (out.empty()) {
+    Values operands = norm;
+    operands[0] = as_rows(x);
+    operands.insert(operands.begin(), reshape(dy, operands[0].shape()));
+    out = plain_batch_norm_grad(operands, options, input_act);
+  }
+  out[0] = reshape(out[0], x.shape());
+  return out;
+}
+
+Value read_masked(Value dx, const Values& masked) {
+  for (const int output : {1, 2})
+    dx.graph().replace(Value(dx.graph(), dx.node(), output), masked[static_cast<std::size_t>(output)]);
+  return masked[0];
+}
+
+Value as_rows(Value x) {
+  require(x.graph(), "batch_norm", x.shape().rank() >= 2,
+          fmt::format("x […, channels] with two axes or more wanted, got {}", x.shape().str()));
+  return reshape(x, {-1, x.shape()[-1]});
+}
+
+Value before_reshapes(Value value) {
+  while (true) {
+    const Graph::Node& node = value.graph().node(value.node());
+    if (!node.op || node.in.size() != 1 || node.in[0].shape().elements() != value.shape().elements() ||
+        reshape(node.in[0], value.shape()) != value)
+      return value;
+    value = node.in[0];
+  }
+}
+
+std::string describe_norm(const BatchNormOptions& o) {
+  return fmt::format("eps={} momentum={} groups={} norm_act={}", o.eps, o.momentum, o.groups, describe(o.activation));
+}
+
 BatchNormResult batch_norm(Value x, Value gamma, Value beta, Value running_mean, Value running_var,
                            const BatchNormOptions& options) {
   const Graph::Node& producer = x.graph().node(x.node());
   const auto* absorber = dynamic_cast<const BatchNormAbsorber*>(producer.op.get());
   const Values norm = {gamma, beta, running_mean, running_var};
-  const Values out = absorber ? absorber->absorb_batch_norm(producer.in, norm, options)
-                              : plain_batch_norm({as_rows(x), gamma, beta, running_mean, running_var}, options);
+  Values out;
+  if (absorber) out = absorber->absorb_batch_norm(producer.in, norm, options);
+  if (out.empty()) out = plain_batch_norm({as_rows(x), gamma, beta, running_mean, running_var}, options);
   return {reshape(out[0], x.shape()), out[1], out[2], out[3], out[4]};
 }
 

@@ -3,24 +3,14 @@
 
 #include "kernels/head.h"
 #include "src/ops/act_grad.h"
+#include "src/ops/norm_absorber.h"
 #include "src/ops/support.h"
 
 namespace ganforge {
 namespace {
 
-/// What a value is before reshapes.
-Value before_reshapes(Value value) {
-  while (true) {
-    const Graph::Node& node = value.graph().node(value.node());
-    if (!node.op || node.in.size() != 1 || node.in[0].shape().elements() != value.shape().elements() ||
-        reshape(node.in[0], value.shape()) != value)
-      return value;
-    value = node.in[0];
-  }
-}
-
 /// [rows, …] → [rows, in]
-Value as_rows(Value x) {
+Value as_two_axes(Value x) {
   return reshape(x, {x.shape()[0], -1});
 }
 
@@ -54,7 +44,7 @@ class HeadOp : public Op, public ActGradAbsorber {
   }
 
   Values expand(const Values& in) const override {
-    const Value x = as_rows(in[0]), w = reshape(in[1], {1, -1});
+    const Value x = as_two_axes(in[0]), w = reshape(in[1], {1, -1});
     const Value logits = linear(x, w, in.size() > 2 ? in[2] : Value(), {});
     Values out = plain_loss(reshape(logits, {-1}), loss_);
     const Value dx = linear_input_grad(reshape(out[1], {-1, 1}), w, act_ ? x : Value(), act_);
@@ -72,7 +62,7 @@ class HeadOp : public Op, public ActGradAbsorber {
     const Value x = before_reshapes(in[0]);
     if (const HeadLayer* layer = layer_of(x); layer && x.output() == 0 && layer->activation_of_result())
       dlogits = masked(out, in, layer->activation_of_result())[1];
-    const auto [dw, db] = linear_weight_grad(reshape(scaled(dlogits), {-1, 1}), as_rows(in[0]));
+    const auto [dw, db] = linear_weight_grad(reshape(scaled(dlogits), {-1, 1}), as_two_axes(in[0]));
     Values result = {scaled(out[2]), reshape(dw, in[1].shape())};
     if (in.size() > 2) result.push_back(db);
     return result;

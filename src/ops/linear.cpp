@@ -1,10 +1,12 @@
 // Fully connected layer and its two gradients. They differentiate into each other, so penalties of any order run on the
 // same three kernels.
 #include "kernels/linear.h"
+#include "kernels/weight_product.h"
 #include "src/ops/act_grad.h"
 #include "src/ops/head.h"
 #include "src/ops/linear_norm.h"
 #include "src/ops/support.h"
+#include "src/ops/weight_grads.h"
 
 namespace ganforge {
 namespace {
@@ -163,8 +165,15 @@ class LinearWeightGradOp : public Op {
     return {linear(in[1], c, c_b), linear_input_grad(in[0], c)};
   }
 
-  Kernel prepare(Device&, const Types& in) const override {
+  Kernel prepare([[maybe_unused]] Device& device, const Types& in) const override {
     if (!has_kernel(in)) return {};
+#if GANFORGE_CUDA
+    // With the convolutions of the network, if it has any.
+    if (const auto* stream = std::get_if<CudaStream>(&device.stream())) {
+      const auto plan = plan_weight_product(*stream, in[0].shape[0], in[1].shape[1], in[0].shape[1]);
+      if (Kernel kernel = weight_grad_kernel(plan, {.x = 1, .y = 0})) return kernel;
+    }
+#endif
     struct Sizes {
       std::int64_t rows, in, out;
     };

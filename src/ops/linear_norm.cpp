@@ -2,14 +2,11 @@
 #include "src/ops/linear_norm.h"
 
 #include "kernels/linear_norm.h"
+#include "src/ops/act_grad.h"
 #include "src/ops/support.h"
 
 namespace ganforge {
 namespace {
-
-std::string describe_norm(const BatchNormOptions& o) {
-  return fmt::format("eps={} momentum={} groups={} norm_act={}", o.eps, o.momentum, o.groups, describe(o.activation));
-}
 
 bool has_kernel(Device& device, const Type& rows_of, const BatchNormOptions& options) {
   return device.is_cuda() && rows_of.dtype == DType::float32 && options.groups == 1 &&
@@ -51,15 +48,7 @@ class LinearNormOp : public Op {
       if (static_cast<bool>(dout[i]) != (i == 1)) return Op::grad(in, out, dout);
     const auto parameter = static_cast<std::size_t>(first());
     const Values norm = {out[0], in[parameter], in[parameter + 1], out[2], out[3]};
-    const Graph::Node& producer = dout[1].graph().node(dout[1].node());
-    Values dz;  // and dγ, dβ
-    if (const auto* absorber = dynamic_cast<const BatchNormGradAbsorber*>(producer.op.get()))
-      dz = absorber->absorb_batch_norm_grad(producer.in, norm, o_, act_);
-    if (dz.empty()) {
-      Values operands = norm;
-      operands.insert(operands.begin(), dout[1]);
-      dz = plain_batch_norm_grad(operands, o_, act_);
-    }
+    const Values dz = batch_norm_grad(dout[1], norm, o_, act_);
     const auto [dw, db] = linear_weight_grad(dz[0], in[0]);
     Values result = {linear_input_grad(dz[0], in[1]), dw};
     if (bias_) result.push_back(db);
@@ -110,7 +99,7 @@ class LinearNormOp : public Op {
   BatchNormOptions o_;
 };
 
-class LinearNormGradOp : public Op {
+class LinearNormGradOp : public Op, public ActGradAbsorber {
  public:
   LinearNormGradOp(BatchNormOptions options, Activation input_act) : o_(options), input_act_(input_act) {}
   std::string describe() const override {
@@ -133,6 +122,12 @@ class LinearNormGradOp : public Op {
     Values norm(in.begin() + 2, in.end());
     norm.insert(norm.begin(), linear_input_grad(in[0], in[1]));
     return plain_batch_norm_grad(norm, o_, input_act_);
+  }
+
+  Value absorb(Value dx, Value y, const Activation& act) const override {
+    const Values& in = dx.graph().node(dx.node()).in;
+    if (dx.output() != 0 || input_act_ || in[2] != y) return {};
+    return read_masked(dx, linear_norm_grad(Values(in), o_, act));
   }
 
   Kernel prepare(Device& device, const Types& in) const override {
