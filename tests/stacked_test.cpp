@@ -1,10 +1,12 @@
 // Stacked-MNIST, from images whose pixels say where they come from.
 #include "src/data/stacked.h"
+#include "src/gan/metrics_stacked.h"
 
 #include <ganforge/error.h>
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 namespace ganforge {
@@ -43,6 +45,26 @@ TEST(Stacked, ChannelsAreImagesAndTheClassIsTheirs) {
   }
   EXPECT_EQ(seen.size(), 27u);
   for (const int count : drawn) EXPECT_NEAR(count, 600, 120);  // five standard deviations
+}
+
+TEST(Stacked, ComesApartAgain) {
+  const HostDataset data = stack(grey(), 50, 3), apart = unstack(data);
+  EXPECT_EQ(apart.sample, (Shape{1, 2, 1}));
+  ASSERT_EQ(apart.count, 150);
+  for (std::size_t i = 0; i < 50; ++i)
+    for (std::size_t c = 0; c < 3; ++c) {
+      EXPECT_EQ(apart.pixels[2 * (3 * i + c)], data.pixels[6 * i + c]);
+      EXPECT_EQ(apart.pixels[2 * (3 * i + c) + 1], data.pixels[6 * i + 3 + c]);
+    }
+  EXPECT_THROW(unstack(grey()), ShapeError);
+}
+
+TEST(Stacked, ModesAndDivergence) {
+  // Four samples of two of eight modes: Σ p·ln(8p) = ¾·ln 6 + ¼·ln 2.
+  const std::int32_t classes[] = {0, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 1};
+  const StackedMetrics metrics = stacked_metrics(classes, 2);
+  EXPECT_EQ(metrics.modes, 2);
+  EXPECT_DOUBLE_EQ(metrics.reverse_kl, 0.75 * std::log(6.0) + 0.25 * std::log(2.0));
 }
 
 TEST(Stacked, IsAFunctionOfTheSeed) {

@@ -1,7 +1,9 @@
 // ganforge eval: how good a model is.
 #include "src/cli/commands.h"
 #include "src/cli/image_eval.h"
+#include "src/cli/stacked_eval.h"
 #include "src/cli/trained.h"
+#include "src/data/stacked.h"
 #include "src/gan/metrics_mixture.h"
 #include "src/gan/sample_images.h"
 
@@ -19,7 +21,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::int64_t default_points = 2500, default_images = 10'000;
+constexpr std::int64_t default_points = 2500, default_images = 10'000, default_stacks = 25'600;
 
 struct EvalArguments {
   std::optional<std::string> source, classifier;
@@ -124,8 +126,36 @@ int eval_images(const Trained& trained, const EvalArguments& a) {
   return 0;
 }
 
+int eval_stacked(const std::string& grey, const Trained& trained, const EvalArguments& a) {
+  StackedEval measure(trained.device(), grey, a.classifier);
+  const std::int64_t n = a.n.value_or(default_stacks);
+  const auto seed = static_cast<std::uint64_t>(a.seed.value_or(0));
+  const StackedMetrics model = measure.measure(to_images(trained.trainer().sample(n, seed), "the samples"));
+  const StackedMetrics real = measure.floor(n, seed);
+  const std::string& data = trained.config().data;
+  if (a.json) {
+    const Json result = {{"data", data},
+                         {"step", trained.trainer().step()},
+                         {"modes", model.modes},
+                         {"reverse_kl", model.reverse_kl},
+                         {"n", n},
+                         {"seed", seed},
+                         {"real", {{"modes", real.modes}, {"reverse_kl", real.reverse_kl}}},
+                         {"classifier", measure.classifier_file().string()}};
+    fmt::print("{}\n", result.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return 0;
+  }
+  fmt::print("{}, step {}\n{:<8}{:>12}{:>12}{:>8}{:>6}\n", data, trained.trainer().step(), "", "modes", "reverse_kl",
+             "n", "seed");
+  for (const auto& [name, m] : {std::pair("model", model), std::pair("real", real)})
+    fmt::print("{:<8}{:>7}/{:<4}{:>12.4f}{:>8}{:>6}\n", name, m.modes, measure.modes(), m.reverse_kl, n, seed);
+  fmt::print("channels are told apart by {}\n", measure.classifier_file().string());
+  return 0;
+}
+
 int eval(const EvalArguments& a) {
   const Trained trained(*a.source, a.device, a.checkpoint == "best");
+  if (const auto grey = stacked_from(trained.config().data)) return eval_stacked(*grey, trained, a);
   const Mixture* mixture = find_mixture(trained.config().data);
   return mixture ? eval_mixture(*mixture, trained, a) : eval_images(trained, a);
 }

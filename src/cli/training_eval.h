@@ -2,6 +2,7 @@
 #pragma once
 
 #include "src/cli/image_eval.h"
+#include "src/cli/stacked_eval.h"
 
 #include <ganforge/gan.h>
 
@@ -29,6 +30,7 @@ class TrainingEval {
  private:
   const Config& config_;
   const Mixture* mixture_;
+  std::unique_ptr<StackedEval> stacked_;
   std::unique_ptr<ImageEval> images_;
 };
 

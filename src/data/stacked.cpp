@@ -11,7 +11,7 @@ namespace ganforge {
 namespace {
 
 constexpr std::string_view prefix = "stacked:";
-constexpr std::int64_t channels = 3;
+constexpr std::int64_t channels = stacked_channels;
 
 }  // namespace
 
@@ -52,6 +52,24 @@ HostDataset stack(const HostDataset& grey, std::int64_t count, std::uint64_t see
   }
   data.pixels = std::move(bytes);
   return data;
+}
+
+HostDataset unstack(const HostDataset& images) {
+  if (images.type != DType::uint8 || images.sample.rank() != 3 || images.sample[2] != channels)
+    throw ShapeError(fmt::format("images [height, width, {}] can be unstacked, {} are {}", channels, images.name,
+                                 images.sample.str()));
+  const auto pixels = static_cast<std::size_t>(images.sample[0] * images.sample[1]);
+  std::vector<std::uint8_t> bytes(images.pixels.size());
+  for (std::size_t i = 0; i < static_cast<std::size_t>(images.count); ++i)
+    for (std::size_t c = 0; c < channels; ++c)
+      for (std::size_t p = 0; p < pixels; ++p)
+        bytes[(i * channels + c) * pixels + p] = images.pixels[(i * pixels + p) * channels + c];
+  HostDataset grey;
+  grey.name = images.name;
+  grey.sample = Shape{images.sample[0], images.sample[1], 1};
+  grey.count = images.count * channels;
+  grey.pixels = std::move(bytes);
+  return grey;
 }
 
 }  // namespace ganforge
