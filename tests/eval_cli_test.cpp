@@ -81,6 +81,26 @@ TEST_F(EvalCli, LearnsFromFewRealImagesAndExtraOnes) {
   expect_error(few + Words{"--extra", "extra/images-idx3-ubyte"}, 1, {"no labels"});
 }
 
+TEST_F(EvalCli, CountsTheModesOfStackedImages) {
+  const Result trained = run(train_words + Words{"--preset", "stacked-quarter", "--data", "stacked:images-idx3-ubyte",
+                                                 "--steps", "4", "--batch", "8", "--eval-every", "2"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  const std::string stacked_run = "runs/00000-stacked-quarter-stacked-images-idx3-ubyte";
+  const Result result = run({"eval", stacked_run, "--device", "cpu", "--threads", "2", "--n", "300", "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const json row = json::parse(result.out);
+  EXPECT_EQ(row["data"], "stacked:images-idx3-ubyte");
+  EXPECT_EQ(row["n"], 300);
+  for (const json& m : {row, row["real"]}) {
+    EXPECT_GE(m["modes"], 1);
+    EXPECT_LE(m["modes"], 27);
+    EXPECT_GE(m["reverse_kl"], 0);
+  }
+  EXPECT_TRUE(std::ranges::any_of(metrics(stacked_run), [](const json& m) { return m.contains("modes"); }));
+  ASSERT_EQ(cached().size(), 1u);
+  EXPECT_TRUE(cached()[0].starts_with("images-idx3-ubyte-28x28x1-")) << cached()[0];
+}
+
 TEST_F(EvalCli, MeasuresImagesWithAClassifierThatItTrainsOnce) {
   train(small);
   const Words eval = {"eval", run0, "--device", "cpu", "--threads", "2", "--n", "40"};

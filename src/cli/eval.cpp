@@ -92,8 +92,16 @@ int eval_images(const Trained& trained, const EvalArguments& a) {
   const DataParts& data = measure.data();
   const std::int64_t n = a.n.value_or(std::min(default_images, data.held_out.count));
   const auto seed = static_cast<std::uint64_t>(a.seed.value_or(0));
-  const ImageMetrics model = measure.measure(to_images(trained.trainer().sample(n, seed), "the samples"));
+  HostDataset samples = to_images(trained.trainer().sample(n, seed), "the samples");
+  const ImageMetrics model = measure.measure(samples);
   const ImageMetrics real = measure.floor(n, seed);
+  std::optional<double> agreement;
+  const std::vector<std::string>& asked = trained.trainer().classes();
+  if (const auto k = std::ssize(asked); k > 0 && asked == measure.classifier().classes()) {
+    // The trainer makes samples of all classes in turn.
+    for (std::int64_t i = 0; i < n; ++i) samples.labels.push_back(static_cast<std::int32_t>(i % k));
+    agreement = measure.agreement(samples);
+  }
 
   const std::map<std::string, std::string>& about = measure.classifier().metadata();
   const auto known = [&](const char* key) { return about.contains(key) ? about.at(key) : std::string(); };
@@ -101,6 +109,7 @@ int eval_images(const Trained& trained, const EvalArguments& a) {
   if (a.json) {
     Json result = {{"data", data.train.name}, {"step", trained.trainer().step()}};
     add(result, model);
+    if (agreement) result["class_agreement"] = *agreement;
     result["seed"] = seed;
     result["reference"] = {{"images", data.test.count}, {"own_test", data.own_test}};
     add(result["real"], real);
@@ -119,6 +128,8 @@ int eval_images(const Trained& trained, const EvalArguments& a) {
     fmt::print("{:<8}{:>9.3f}{:>10.4f}{:>11.4f}{:>8.4f}{:>9.4f}{:>10.4f}{:>10.4f}{:>8}{:>6}\n", name,
                m.features.frechet, m.features.kernel, m.features.precision, m.features.recall, m.features.density,
                m.features.coverage, m.class_kl, m.n, seed);
+  if (agreement)
+    fmt::print("{:.2f} % of the samples are taken to be of the class that was asked for\n", 100 * *agreement);
   fmt::print("features of {} ({})\n", measure.classifier_file().string(),
              known("data_sha256") == data.digest
                  ? fmt::format("right about {:.2f} % of the test images", 100 * accuracy)

@@ -36,6 +36,8 @@ class ImageEval {
   /// The same of `n` held-out real images, or as many as there are: the floor.
   ImageMetrics floor(std::int64_t n, std::uint64_t seed);
   double frechet(const HostDataset& images);
+  /// Share of the images that the classifier takes to be of the class that is their label.
+  double agreement(const HostDataset& images) { return classifier_.accuracy(images); }
 
  private:
   Device& device_;

@@ -59,11 +59,11 @@ void check_combinations(const TrainArguments& a) {
                                                 {"--tune", a.tune}};
   for (const auto& [flag, given] : fixed)
     if (given)
-      throw UsageError(
-          fmt::format("{} cannot change when a run is resumed; only --steps, --epochs, --sample-every, "
-                      "--checkpoint-every, --eval-every, --device, --precision, --threads, --data-memory, --skip-bad, --on-nan and "
-                      "--progress can",
-                      flag));
+      throw UsageError(fmt::format(
+          "{} cannot change when a run is resumed; only --steps, --epochs, --sample-every, "
+          "--checkpoint-every, --eval-every, --device, --precision, --threads, --data-memory, --skip-bad, --on-nan and "
+          "--progress can",
+          flag));
 }
 
 /// A path that means the same in another folder.
@@ -228,7 +228,7 @@ Command train_command() {
         {"--config", "FILE", "model and settings from a TOML file; flags override it", set_text(a->config)},
         {"--data", "NAME|PATH",
          fmt::format("fashion-mnist, mnist, cifar-10, ring8, grid25, stacked:NAME, a folder of images, or IDX, "
-                     "CIFAR-10, NPY or .gfd "
+                     "CIFAR-10, NPY, NPZ or .gfd "
                      "(default {})",
                      d.data),
          set_text(a->data)},

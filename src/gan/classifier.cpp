@@ -3,6 +3,7 @@
 #include <ganforge/classifier.h>
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
+#include <ganforge/labels.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -54,15 +55,6 @@ bool is_of_model(const Variable& variable) {
   return variable.saved && of_network && name.find("/adam_") == std::string::npos;
 }
 
-/// Softmax of logits [n, classes] against labels [n]: mean of −log p(label).
-Value cross_entropy_of(Value logits, Value labels) {
-  const std::int64_t n = logits.shape()[0];
-  // log Σ exp(z) is the same with the largest z taken off, and then without overflow.
-  const Value z = logits - reshape(stop_gradient(max(logits, {1})), {n, 1});
-  const Value one_hot = equal(iota(logits.graph(), {DType::int32, logits.shape()}, 1), reshape(labels, {n, 1}));
-  return mean(log(sum(exp(z), {1})) - sum(z * one_hot, {1}));
-}
-
 }  // namespace
 
 Classifier::Classifier(Device& device, const Shape& sample, std::vector<std::string> classes,
@@ -95,16 +87,16 @@ void Classifier::train(const Dataset& data, std::int64_t steps,
   wanted.schedules = {{Schedule::Kind::cosine, options_.lr, 0, done, done + steps}};
   const Drawn drawn = draw(context, data, wanted);
   const Value logits = (*head_)(context, (*trunk_)(context, drawn.real));
-  const Value loss = cross_entropy_of(logits, drawn.labels);
+  const CrossEntropy entropy = cross_entropy(logits, drawn.labels);
   const Values below = trunk_->parameters(context), above = head_->parameters(context);
   Values all = below;
   all.insert(all.end(), above.begin(), above.end());
-  const Values gradients = grad(loss, all);
+  const Values gradients = grad(entropy.loss, all);
   const auto middle = gradients.begin() + static_cast<std::ptrdiff_t>(below.size());
   adam(context, *trunk_, Values(gradients.begin(), middle), {.lr = options_.lr}, drawn.schedules[0]);
   adam(context, *head_, Values(middle, gradients.end()), {.lr = options_.lr}, drawn.schedules[0]);
-  graph.output("loss", loss);
-  graph.output("accuracy", mean(equal(argmax(logits, 1), drawn.labels)));
+  graph.output("loss", entropy.loss);
+  graph.output("accuracy", entropy.accuracy[0]);
 
   Program program = compile(*device_, graph);
   for (std::int64_t step = 1; step <= steps && !(stop && stop()); ++step) {
