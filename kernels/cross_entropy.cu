@@ -20,48 +20,43 @@ __global__ void cross_entropy_kernel(const CrossEntropyArgs args) {
   __shared__ float partial[2][warps];
   const int lane = threadIdx.x % warp, w = threadIdx.x / warp;
   const float rows = static_cast<float>(args.rows);
-  float loss = 0.0f;
-  for (std::int64_t part = 0; part < args.parts; ++part) {
-    float part_loss = 0.0f, correct = 0.0f;
-    for (std::int64_t r = w; r < args.rows; r += warps) {
-      const std::int64_t row = part * args.rows + r, label = args.labels[row];
-      const float* x = args.logits + row * args.classes;
-      float* dx = args.dlogits + row * args.classes;
-      float maximum = -INFINITY;
-      std::int64_t largest = args.classes;
-      for (std::int64_t k = lane; k < args.classes; k += warp)
-        if (x[k] > maximum) maximum = x[k], largest = k;
-      for (int lanes = warp / 2; lanes > 0; lanes /= 2) {
-        const float other = __shfl_xor_sync(~0u, maximum, lanes);
-        const std::int64_t place = __shfl_xor_sync(~0u, static_cast<long long>(largest), lanes);
-        if (other > maximum || (other == maximum && place < largest)) maximum = other, largest = place;
-      }
-      float sum = 0.0f;
-      for (std::int64_t k = lane; k < args.classes; k += warp) sum += expf(x[k] - maximum);
-      sum = sum_of_warp(sum);
-      const float scale = 1.0f / (sum * rows);
-      for (std::int64_t k = lane; k < args.classes; k += warp)
-        dx[k] = expf(x[k] - maximum) * scale - (k == label ? 1.0f / rows : 0.0f);
-      const bool known = label >= 0 && label < args.classes;
-      part_loss += logf(sum) - (known ? x[label] - maximum : -maximum);
-      correct += largest == label ? 1.0f : 0.0f;
+  float loss = 0.0f, correct = 0.0f;
+  for (std::int64_t row = w; row < args.rows; row += warps) {
+    const std::int64_t label = args.labels[row];
+    const float* x = args.logits + row * args.classes;
+    float* dx = args.dlogits + row * args.classes;
+    float maximum = -INFINITY;
+    std::int64_t largest = args.classes;
+    for (std::int64_t k = lane; k < args.classes; k += warp)
+      if (x[k] > maximum) maximum = x[k], largest = k;
+    for (int lanes = warp / 2; lanes > 0; lanes /= 2) {
+      const float other = __shfl_xor_sync(~0u, maximum, lanes);
+      const std::int64_t place = __shfl_xor_sync(~0u, static_cast<long long>(largest), lanes);
+      if (other > maximum || (other == maximum && place < largest)) maximum = other, largest = place;
     }
-    if (lane == 0) {
-      partial[0][w] = part_loss;
-      partial[1][w] = correct;
-    }
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      float right = 0.0f;
-      for (int i = 0; i < warps; ++i) {
-        loss += partial[0][i];
-        right += partial[1][i];
-      }
-      *args.accuracy[part] = right / rows;
-    }
-    __syncthreads();
+    float sum = 0.0f;
+    for (std::int64_t k = lane; k < args.classes; k += warp) sum += expf(x[k] - maximum);
+    sum = sum_of_warp(sum);
+    const float scale = 1.0f / (sum * rows);
+    for (std::int64_t k = lane; k < args.classes; k += warp)
+      dx[k] = expf(x[k] - maximum) * scale - (k == label ? 1.0f / rows : 0.0f);
+    const bool known = label >= 0 && label < args.classes;
+    loss += logf(sum) - (known ? x[label] - maximum : -maximum);
+    correct += largest == label ? 1.0f : 0.0f;
   }
-  if (threadIdx.x == 0) *args.loss = loss / rows;
+  if (lane == 0) {
+    partial[0][w] = loss;
+    partial[1][w] = correct;
+  }
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  loss = correct = 0.0f;
+  for (int i = 0; i < warps; ++i) {
+    loss += partial[0][i];
+    correct += partial[1][i];
+  }
+  *args.loss = loss / rows;
+  *args.accuracy = correct / rows;
 }
 
 }  // namespace

@@ -13,11 +13,10 @@ Value gather_rows(Value table, Value labels);
 Value scatter_add_rows(Value dy, Value labels, std::int64_t classes);
 
 struct CrossEntropy {
-  Value loss;       ///< scalar: summed over the parts, the mean over a part's rows
-  Values accuracy;  ///< a scalar for each part: share of rows whose largest logit is the label's; no gradient
+  Value loss;      ///< scalar: the mean over the rows
+  Value accuracy;  ///< scalar: share of rows whose largest logit is the label's; no gradient
 };
-/// −log softmax(logits)[label]: logits [rows, classes], not probabilities. `parts`: so many equal blocks of rows, at
-/// most 4.
-CrossEntropy cross_entropy(Value logits, Value labels, int parts = 1);
+/// −log softmax(logits)[label]: logits [rows, classes], not probabilities.
+CrossEntropy cross_entropy(Value logits, Value labels);
 
 }  // namespace ganforge

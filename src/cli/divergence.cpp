@@ -111,7 +111,7 @@ int train_watched(const TrainingSetup& setup, OnNan on_nan, std::unique_ptr<Trai
                         &options.discriminator_lr_decay.to})
       *rate /= 2;
     trainer = setup.make_trainer();
-    begin = [&](TrainingRun& training) {
+    begin = [&setup, checkpoint](TrainingRun& training) {
       std::vector<std::string> ignored;
       training.resume(checkpoint, setup.words, ignored);
     };

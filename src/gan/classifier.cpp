@@ -96,7 +96,7 @@ void Classifier::train(const Dataset& data, std::int64_t steps,
   adam(context, *trunk_, Values(gradients.begin(), middle), {.lr = options_.lr}, drawn.schedules[0]);
   adam(context, *head_, Values(middle, gradients.end()), {.lr = options_.lr}, drawn.schedules[0]);
   graph.output("loss", entropy.loss);
-  graph.output("accuracy", entropy.accuracy[0]);
+  graph.output("accuracy", entropy.accuracy);
 
   Program program = compile(*device_, graph);
   for (std::int64_t step = 1; step <= steps && !(stop && stop()); ++step) {

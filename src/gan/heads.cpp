@@ -46,8 +46,8 @@ HeadLosses head_losses(const TrainerOptions& o, const std::map<std::string, Valu
     add(entropy.loss, o.classification_weight);
     if (both)
       losses.report = {{"class_loss", entropy.loss},
-                       {"class_accuracy", entropy.accuracy[0]},
-                       {"class_agreement", cross_entropy(halves[1], labels).accuracy[0]}};
+                       {"class_accuracy", entropy.accuracy},
+                       {"class_agreement", cross_entropy(halves[1], labels).accuracy}};
   }
   if (const auto found = emitted.find("codes"); found != emitted.end()) {
     const Value on_fake = both ? split(found->second, 2)[1] : found->second;

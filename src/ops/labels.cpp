@@ -84,26 +84,21 @@ class ScatterAddRowsOp : public Op {
   std::int64_t classes_;
 };
 
-/// logits [parts·rows, classes], labels [parts·rows] → loss, dlogits, accuracy of each part
+/// logits [rows, classes], labels [rows] → loss, dlogits, accuracy
 class CrossEntropyOp : public Op {
  public:
-  explicit CrossEntropyOp(int parts) : parts_(parts) {}
-  std::string describe() const override { return fmt::format("cross_entropy parts={}", parts_); }
+  std::string describe() const override { return "cross_entropy"; }
   Types infer(const Types& in) const override {
     require_float(in[0], "logits");
     require(in[0].shape.rank() == 2 && in[0].shape.elements() > 0,
             fmt::format("logits must be [rows, classes], got {}", in[0].shape.str()));
     require_labels(in[1], in[0].shape[0]);
-    require(parts_ > 0 && parts_ <= max_cross_entropy_parts,
-            fmt::format("1 to {} parts wanted, got {}", max_cross_entropy_parts, parts_));
-    require(in[0].shape[0] % parts_ == 0, fmt::format("{} rows are not {} equal parts", in[0].shape[0], parts_));
-    Types out(2 + static_cast<std::size_t>(parts_), {in[0].dtype, {}});
-    out[1] = in[0];
-    return out;
+    const Type scalar{in[0].dtype, {}};
+    return {scalar, in[0], scalar};
   }
   Values expand(const Values& in) const override {
     const std::int64_t rows = in[0].shape()[0], classes = in[0].shape()[1];
-    const double each = static_cast<double>(rows / parts_);
+    const double each = static_cast<double>(rows);
     const auto per_row = [&](Value v) { return reshape(v, {rows, 1}); };
     const Value wanted = one_hot(in[1], classes, in[0].type().dtype);
     const Value largest = stop_gradient(max(in[0], {1}));
@@ -111,9 +106,7 @@ class CrossEntropyOp : public Op {
     const Value log_sum = log(sum(exp(x), {1}));
     const Value of_none = largest * affine(sum(wanted, {1}), -1, 1);
     const Value right = cast(equal(argmax(in[0], 1), in[1]), in[0].type().dtype);
-    Values out = {sum(log_sum - sum(x * wanted, {1}) + of_none) / each, (exp(x - per_row(log_sum)) - wanted) / each};
-    for (const Value& part : split(right, parts_)) out.push_back(mean(part));
-    return out;
+    return {mean(log_sum - sum(x * wanted, {1}) + of_none), (exp(x - per_row(log_sum)) - wanted) / each, mean(right)};
   }
   Values grad(const Values& in, const Values& out, const Values& dout) const override {
     for (std::size_t i = 0; i < dout.size(); ++i)
@@ -123,8 +116,7 @@ class CrossEntropyOp : public Op {
   Kernel prepare(Device&, const Types& in) const override {
     if (in[0].dtype != DType::float32) return {};
     CrossEntropyArgs args{};
-    args.parts = parts_;
-    args.rows = in[0].shape[0] / parts_;
+    args.rows = in[0].shape[0];
     args.classes = in[0].shape[1];
     return make_kernel([args](const auto& stream, const Call& call) {
       CrossEntropyArgs a = args;
@@ -132,13 +124,10 @@ class CrossEntropyOp : public Op {
       a.labels = call.template input<std::int32_t>(1);
       a.loss = call.template output<float>(0);
       a.dlogits = call.template output<float>(1);
-      for (int part = 0; part < args.parts; ++part) a.accuracy[part] = call.template output<float>(2 + part);
+      a.accuracy = call.template output<float>(2);
       cross_entropy(stream, a);
     });
   }
-
- private:
-  int parts_;
 };
 
 }  // namespace
@@ -158,9 +147,9 @@ Value scatter_add_rows(Value dy, Value labels, std::int64_t classes) {
   return dy.graph().add(ScatterAddRowsOp(classes), {dy, labels})[0];
 }
 
-CrossEntropy cross_entropy(Value logits, Value labels, int parts) {
-  const Values out = logits.graph().add(CrossEntropyOp(parts), {logits, labels});
-  return {out[0], Values(out.begin() + 2, out.end())};
+CrossEntropy cross_entropy(Value logits, Value labels) {
+  const Values out = logits.graph().add(CrossEntropyOp(), {logits, labels});
+  return {out[0], out[2]};
 }
 
 }  // namespace ganforge
