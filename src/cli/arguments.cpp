@@ -110,7 +110,7 @@ std::string help(std::span<const Command> commands) {
       "  ganforge sample runs/00000-seed-dense-fashion-mnist --n 100 --out grid.png\n"
       "  ganforge train --resume runs/00000-seed-dense-fashion-mnist --steps 20000\n\n"
       "Commands\n";
-  for (const Command& command : commands) text += fmt::format("  {:<14}{}\n", command.name, command.summary);
+  for (const Command& command : commands) text += fmt::format("  {:<18}{}\n", command.name, command.summary);
   return text +
          "\n`ganforge COMMAND --help` shows the flags of a command, `ganforge --version` the version.\n"
          "Exit codes: 0 done; 1 a file, the data, the device or the configuration is at fault; 2 the command line is;\n"

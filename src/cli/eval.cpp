@@ -186,8 +186,8 @@ Command eval_command() {
   command.groups = {
       {"What to measure",
        {{"--n", "N",
-         fmt::format("number of samples (default {} images, or as many as were held out; {} points)", default_images,
-                     default_points),
+         fmt::format("number of samples (default {} images, or as many as were held out; {} stacked ones; {} points)",
+                     default_images, default_stacks, default_points),
          set_whole(a->n, 10, 10'000'000)},
         {"--seed", "N", "of the latents (default 0)", set_whole(a->seed, 0, std::numeric_limits<std::int64_t>::max())},
         checkpoint_flag(a->checkpoint),
