@@ -101,7 +101,9 @@ TEST(Golden, Dcgan32TrainsAsInPyTorch) {
         const std::string list = std::string(loss) + "es";
         const double truth = want[list][index];
         worst = std::max(worst, std::abs(single[list][index].get<double>() - truth) / truth);
-        EXPECT_LE(std::abs(step.floats(loss)[0] - truth), std::max(1e-4, 4 * worst) * truth) << loss << ", step " << i + 1;
+        // From the third step on one rounding may carry an activation across its kink; then float32 runs part.
+        const double allowed = i < 2 ? 1e-5 : std::max(1e-4, 10 * worst);
+        EXPECT_LE(std::abs(step.floats(loss)[0] - truth), allowed * truth) << loss << ", step " << i + 1;
       }
       const std::string done = std::to_string(i + 1);
       if (!want["after_step"].contains(done)) continue;
