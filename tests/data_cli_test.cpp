@@ -44,7 +44,7 @@ TEST_F(DataCli, Mistakes) {
 }
 
 TEST_F(DataCli, Help) {
-  EXPECT_NE(run({"--help"}).out.find("data convert  packs"), std::string::npos);
+  EXPECT_NE(run({"--help"}).out.find("data convert      packs"), std::string::npos);
   const Result both = run({"data", "--help"});
   EXPECT_EQ(both.code, 0);
   for (const char* part : {"ganforge data convert:", "ganforge data inspect:", "--size N|HxW", "SOURCE", "OUT"})
