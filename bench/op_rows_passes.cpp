@@ -2,7 +2,10 @@
 // Their size is that of dcgan-64's largest tensors.
 #include "bench/op_bench.h"
 
+#include <ganforge/augment.h>
+#include <ganforge/gradient_norm.h>
 #include <ganforge/ops.h>
+#include <ganforge/spectral_norm.h>
 
 #include <fmt/format.h>
 
@@ -98,6 +101,18 @@ std::vector<Row> pass_rows(std::int64_t batch) {
   rows.add_with_gradient("dropout", {x}, [](const Values& in) {
     return dropout(in[0], 0.3f, constant(in[0].graph(), 1, {DType::int64, {}}), 1, 1);
   });
+
+  const Shape image{batch, 64, 64, 3}, weight{512, 4096}, gradient{6'000'000};
+  Rows(all, image).add_with_gradient("augment", {image, {batch, augment_numbers}, {}}, [](const Values& in) {
+    return augment(in[0], in[1], in[2], {.color = true, .translation = true, .cutout = true});
+  });
+  Rows(all, weight).add("power_iteration", {weight, {512}}, [](const Values& in) {
+    return power_iteration(in[0], in[1]).sigma;
+  });
+  Rows(all, weight).add_with_gradient("spectral_normalise", {weight, {512}, {4096}, {}}, [](const Values& in) {
+    return spectral_normalise(in[0], {in[1], in[2], in[3]});
+  });
+  Rows(all, gradient).add("clip_scale", {gradient}, [](const Values& in) { return clip_scale(in[0], 1); });
   return all;
 }
 

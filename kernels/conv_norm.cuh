@@ -179,13 +179,19 @@ class NormTiles {
     return before(min(first + Tile::m, n * args_.s.p * args_.s.q)) - before(first);
   }
 
-  /// The thread's two rows of numbers in a [groups, slices, 2, channels] array, of group g and the tile's slice.
-  __device__ float* slice(float* partial, int slices, int g, const Place& place) const {
-    const std::int64_t s = g * slices + place.tile_m * phases + place.phase;
-    return partial + s * 2 * channels_ + place.first_n + 4 * quad;
-  }
-  __device__ bool writes(const Place& place) const {
-    return lane == 0 && place.first_n + 4 * quad < channels_;
+  /// Stores two numbers of the tile's columns, for each group, to its slice of a [groups, slices, 2, channels] array.
+  __device__ void store_slices(float* partial, int slices, const Place& place, const float4 (&first)[most_groups],
+                               const float4 (&second)[most_groups]) const {
+    const int column = place.first_n + 4 * quad;
+    if (lane > 0 || column >= channels_) return;
+#pragma unroll
+    for (int g = 0; g < most_groups; ++g) {
+      if (g >= groups_) continue;
+      const std::int64_t slice = g * slices + place.tile_m * phases + place.phase;
+      float* const to = partial + slice * 2 * channels_ + column;
+      store_aligned(to, first[g]);
+      store_aligned(to + channels_, second[g]);
+    }
   }
 
   /// Four numbers of [channels] at the thread's columns.
@@ -280,14 +286,7 @@ __global__ void __launch_bounds__(Product::Tile::threads, Product::blocks)
       }
     });
     tiles.sum_rows(square);
-    if (!tiles.writes(place)) return;
-#pragma unroll
-    for (int g = 0; g < 2; ++g) {
-      if (g >= norm.groups) continue;
-      float* const to = tiles.slice(a.partial, a.slices, g, place);
-      store_aligned(to, mean[g]);
-      store_aligned(to + norm.channels, square[g]);
-    }
+    tiles.store_slices(a.partial, a.slices, place, mean, square);
   });
   grid.sync();
 
@@ -346,14 +345,7 @@ __global__ void __launch_bounds__(Product::Tile::threads, Product::blocks)
     });
     tiles.sum_rows(sum);
     tiles.sum_rows(product);
-    if (!tiles.writes(place)) return;
-#pragma unroll
-    for (int g = 0; g < 2; ++g) {
-      if (g >= norm.groups) continue;
-      float* const to = tiles.slice(a.partial, a.slices, g, place);
-      store_aligned(to, sum[g]);
-      store_aligned(to + norm.channels, product[g]);
-    }
+    tiles.store_slices(a.partial, a.slices, place, sum, product);
   });
   grid.sync();
 

@@ -17,6 +17,7 @@
 // only. tf32 and bf16 take tensor cores (conv_subpixel_mma.cuh).
 #pragma once
 
+#include "kernels/block.cuh"
 #include "kernels/conv2d.h"
 #include "kernels/conv_epilogue.cuh"
 #include "kernels/elementwise.cuh"
@@ -167,17 +168,6 @@ __device__ float4 sum_of_parts(int parts, const Part& part) {
     sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
   }
   return sum;
-}
-
-/// The last of `parts` blocks to come here, which sees what the others wrote. Leaves the ticket at zero.
-__device__ inline bool last_part(unsigned* ticket, int parts) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) last = atomicInc(ticket, parts - 1) == static_cast<unsigned>(parts - 1);
-  __syncthreads();
-  __threadfence();
-  return last;
 }
 
 /// Where a tile of the products of forward or input lies. Tiles of the same rows are neighbours in the grid, and so are

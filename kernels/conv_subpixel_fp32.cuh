@@ -154,7 +154,7 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
         }
       }
       if (sum_a) a_sums[part * Tile::m] = a_sum;
-      if (!last_part(args.at.tickets + tile, splits)) return false;
+      if (!last_block(args.at.tickets + tile, splits)) return false;
 #pragma unroll
       for (int i = 0; i < Tile::patch_m; ++i) {
 #pragma unroll

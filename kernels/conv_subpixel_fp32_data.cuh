@@ -6,6 +6,26 @@
 namespace ganforge {
 namespace {
 
+/// Where a step of k is: `width` channels of one of the taps that some row of the block has.
+template <int taps, int width>
+struct TapStep {
+  int tap = -1, channel = 0;
+
+  __device__ bool first(int channels, unsigned of_block) {
+    channel = channels;
+    return next(channels, of_block);
+  }
+  /// False behind the last one.
+  __device__ bool next(int channels, unsigned of_block) {
+    channel += width;
+    if (channel < channels) return true;
+    channel = 0;
+    do ++tap;
+    while (tap < taps && !(of_block >> tap & 1));
+    return tap < taps;
+  }
+};
+
 /// A step of k is 16 channels of a tap.
 template <class Tile>
 struct Forward {
@@ -18,7 +38,7 @@ struct Forward {
   B b;
   int base[A::quads];  // of tap (0, 0)
   unsigned inside[A::quads], block_taps = 0;
-  int tap = -1, channel = 0;
+  TapStep<16, Tile::k> step;
 
   __device__ Forward(const SubpixelArgs& p, int tile) : args(p), place(p.s, tile) {
     const Subpixel& s = p.s;
@@ -38,19 +58,14 @@ struct Forward {
     block_taps = block_or(taps);
   }
   __device__ bool first() {
-    channel = args.s.c;
-    return next();
+    return step.first(args.s.c, block_taps);
   }
   __device__ bool next() {
-    channel += Tile::k;
-    if (channel < args.s.c) return true;
-    channel = 0;
-    do ++tap;
-    while (tap < 16 && !(block_taps >> tap & 1));
-    return tap < 16;
+    return step.next(args.s.c, block_taps);
   }
   __device__ void fetch() {
     const Subpixel& s = args.s;
+    const auto [tap, channel] = step;
     const int from = channel + A::k_of(), left = s.c - from, in_x = (tap / 4 * s.w + tap % 4) * s.c + from;
 #pragma unroll
     for (int i = 0; i < A::quads; ++i) {
@@ -76,7 +91,7 @@ struct Input {
   B b;
   int base[A::quads];  // of tap u = v = 0
   unsigned inside[A::quads], block_taps = 0;
-  int tap = -1, channel = 0;
+  TapStep<4, Tile::k> step;
 
   __device__ Input(const SubpixelArgs& p, int tile) : args(p), place(p.s, tile) {
     const Subpixel& s = p.s;
@@ -97,19 +112,14 @@ struct Input {
     block_taps = block_or(taps);
   }
   __device__ bool first() {
-    channel = args.s.k;
-    return next();
+    return step.first(args.s.k, block_taps);
   }
   __device__ bool next() {
-    channel += Tile::k;
-    if (channel < args.s.k) return true;
-    channel = 0;
-    do ++tap;
-    while (tap < 4 && !(block_taps >> tap & 1));
-    return tap < 4;
+    return step.next(args.s.k, block_taps);
   }
   __device__ void fetch() {
     const Subpixel& s = args.s;
+    const auto [tap, channel] = step;
     const int from = channel + A::k_of(), left = s.k - from, in_y = from - (tap / 2 * s.q + tap % 2) * s.k;
 #pragma unroll
     for (int i = 0; i < A::quads; ++i) {

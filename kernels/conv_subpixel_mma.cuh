@@ -183,7 +183,7 @@ __device__ bool multiply_tile(const SubpixelArgs& args, Operands& operands, int 
     for (int row = first_row; row < Tile::m; row += rows_apart) {
       __stwb(all + part * apart + row * quads, sum_of(row));
     }
-    if (!last_part(args.at.tickets + tile, args.s.splits)) return false;
+    if (!last_block(args.at.tickets + tile, args.s.splits)) return false;
     if (sum_a) {
       float sum = 0.0f;
       for (int i = 0; i < args.s.splits; ++i) sum += __ldcg(a_sums + i * Tile::m);

@@ -1,6 +1,7 @@
 // Cross-entropy on CUDA.
 #include "kernels/cross_entropy.h"
 
+#include "kernels/block.cuh"
 #include "src/core/cuda_check.h"
 
 namespace ganforge {
@@ -8,11 +9,6 @@ namespace {
 
 constexpr int warp = 32;
 constexpr int warps = 8;
-
-__device__ float sum_of_warp(float x) {
-  for (int lanes = warp / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(~0u, x, lanes);
-  return x;
-}
 
 // One block, one launch; a warp has a row, its lanes neighbouring classes. Floor: 1R + 1W of the logits; a second
 // pass over the row, and the third that writes, read from cache. A batch has few logits: the launch is the cost.
@@ -36,7 +32,7 @@ __global__ void cross_entropy_kernel(const CrossEntropyArgs args) {
     }
     float sum = 0.0f;
     for (std::int64_t k = lane; k < args.classes; k += warp) sum += expf(x[k] - maximum);
-    sum = sum_of_warp(sum);
+    sum = warp_sum(sum);
     const float scale = 1.0f / (sum * rows);
     for (std::int64_t k = lane; k < args.classes; k += warp)
       dx[k] = expf(x[k] - maximum) * scale - (k == label ? 1.0f / rows : 0.0f);

@@ -8,6 +8,7 @@
 // warps in order, then a tree over the group's channels. More channels than threads hold are taken in chunks. The
 // activation's derivative is computed from x.
 #include "kernels/activate.h"
+#include "kernels/block.cuh"
 #include "kernels/elementwise.cuh"
 #include "kernels/group_norm.h"
 #include "kernels/pack.cuh"
@@ -121,8 +122,7 @@ __device__ void sum_groups(const Block<width>& block, int chunk, Scratch<width>&
   for (int g = threadIdx.x / 32; g < block.groups; g += warps) {
     float sum = 0.0f;
     for (int d = threadIdx.x % 32; d < depth; d += 32) sum += weight(g * depth + d) * scratch.column[g * depth + d];
-#pragma unroll
-    for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
+    sum = warp_sum(sum);
     if (threadIdx.x % 32 == 0) scratch.group[g] = chunk == 0 ? sum : scratch.group[g] + sum;
   }
   __syncthreads();

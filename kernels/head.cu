@@ -5,6 +5,7 @@
 // those hold are read again). Each block's sums go to the workspace; the last block to finish adds them, in the order
 // of blocks.
 #include "kernels/activate.h"
+#include "kernels/block.cuh"
 #include "kernels/gan_loss_point.h"
 #include "kernels/head.h"
 #include "kernels/linear_product.cuh"
@@ -36,7 +37,7 @@ struct Sums {
 /// Sum over the row's threads, in all of them.
 template <class Plan>
 __device__ float row_sum(float sum) {
-  for (int distance = 16; distance; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
+  sum = warp_sum(sum);
   if constexpr (Plan::lanes > 32) {
     __shared__ float partial[warps];
     if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = sum;

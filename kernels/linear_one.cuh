@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/activate.h"
+#include "kernels/block.cuh"
 #include "kernels/linear.h"
 
 #include <cstdint>
@@ -27,7 +28,7 @@ __global__ void linear_to_one_kernel(const __grid_constant__ LinearArgs p, bool 
   } else {
     for (std::int64_t i = lane; i < p.in; i += 32) sum = fmaf(x[i], p.w[i], sum);
   }
-  for (int distance = 16; distance; distance /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+  sum = warp_sum(sum);
   if (lane == 0) p.y[r] = activate(p.act.kind, p.act.negative_slope, p.b ? sum + p.b[0] : sum);
 }
 

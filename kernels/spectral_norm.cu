@@ -1,6 +1,7 @@
 // Spectral normalisation on CUDA: all layers of a group in one launch, each with blocks of its own.
 #include "kernels/spectral_norm.h"
 
+#include "kernels/block.cuh"
 #include "src/core/cuda_check.h"
 
 #include <algorithm>
@@ -28,30 +29,6 @@ __device__ Place place_of(const Group<Args>& group) {
   int l = 0;
   while (l + 1 < group.count && blockIdx.x >= group.first[l + 1]) ++l;
   return {l, blockIdx.x - group.first[l], group.first[l + 1] - group.first[l]};
-}
-
-/// Sum over the block, in a tree of fixed order; the same for every thread.
-__device__ float block_sum(float value) {
-  __shared__ float sums[threads];
-  __syncthreads();
-  sums[threadIdx.x] = value;
-  for (int half = threads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-  }
-  __syncthreads();
-  return sums[0];
-}
-
-/// True in the block that arrives last of its layer's; what the others wrote before is then visible.
-__device__ bool last_of_layer(unsigned* ticket, unsigned blocks) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;
-  __syncthreads();
-  __threadfence();
-  return last;
 }
 
 // A block takes 64 columns of a layer. First wᵀu: a warp reads 64 neighbours of every eighth row, the warps meet in
@@ -89,20 +66,19 @@ __global__ void __launch_bounds__(threads)
     if (has0) a.v[column] = v0;
     if (has1) a.v[column + 32] = v1;
   }
-  const float square = block_sum(warp == 0 ? v0 * v0 + v1 * v1 : 0.0f);
+  const float square = block_sum<threads>(warp == 0 ? v0 * v0 + v1 * v1 : 0.0f);
   if (threadIdx.x == 0) squares[place.block] = square;
   for (std::int64_t i = warp; i < a.rows; i += warps) {
     const float* w = a.w + i * a.columns + column;
     float sum = (has0 ? w[0] * v0 : 0.0f) + (has1 ? w[32] * v1 : 0.0f);
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
+    sum = warp_sum(sum);
     if (lane == 0) y[place.block * a.rows + i] = sum;
   }
-  if (!last_of_layer(a.ticket, place.blocks)) return;
+  if (!last_block(a.ticket, place.blocks)) return;
 
   float sum = 0;
   for (unsigned t = threadIdx.x; t < place.blocks; t += threads) sum += squares[t];
-  const float v_scale = rsqrtf(block_sum(sum) + 1e-24f);
+  const float v_scale = rsqrtf(block_sum<threads>(sum) + 1e-24f);
   for (std::int64_t j = threadIdx.x; j < a.columns; j += threads) a.v[j] *= v_scale;
   sum = 0;
   for (std::int64_t i = threadIdx.x; i < a.rows; i += threads) {
@@ -112,7 +88,7 @@ __global__ void __launch_bounds__(threads)
     a.new_u[i] = yi;  // read again by the same thread
     sum += yi * yi;
   }
-  const float total = block_sum(sum), norm = sqrtf(total + 1e-24f);
+  const float total = block_sum<threads>(sum), norm = sqrtf(total + 1e-24f);
   for (std::int64_t i = threadIdx.x; i < a.rows; i += threads) a.new_u[i] /= norm;
   if (threadIdx.x == 0) *a.sigma = total / norm;
 }
@@ -135,12 +111,12 @@ __global__ void __launch_bounds__(threads) dot_kernel(const __grid_constant__ Gr
   const std::int64_t begin = place.block * spectral_part, end = min(begin + spectral_part, n);
   float sum = 0;
   for (std::int64_t i = begin + threadIdx.x; i < end; i += threads) sum += a.dy[i] * a.w[i];
-  sum = block_sum(sum);
+  sum = block_sum<threads>(sum);
   if (threadIdx.x == 0) parts[place.block] = sum;
-  if (!last_of_layer(a.ticket, place.blocks)) return;
+  if (!last_block(a.ticket, place.blocks)) return;
   sum = 0;
   for (unsigned t = threadIdx.x; t < place.blocks; t += threads) sum += parts[t];
-  sum = block_sum(sum);
+  sum = block_sum<threads>(sum);
   if (threadIdx.x == 0) parts[-1] = sum / (*a.sigma * *a.sigma);
 }
 

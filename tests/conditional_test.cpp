@@ -1,6 +1,7 @@
 // Conditional models: layers that read labels, codes, the trainer's step, sampling, checkpoints.
 #include "tests/devices.h"
 #include "tests/files.h"
+#include "tests/trainers.h"
 
 #include <ganforge/ganforge.h>
 
@@ -63,22 +64,6 @@ TrainerOptions coding() {
                    {Flatten{}, Linear{32}, LeakyReLU{}, CodeHead{.codes = 5, .features = 16}, Linear{1}});
   o.codes = {.categories = 3, .continuous = 2};
   return o;
-}
-
-std::vector<Stats> train(Trainer& trainer, std::int64_t steps) {
-  std::vector<Stats> all;
-  trainer.run(
-      steps, [&](const Stats& s) { all.push_back(s); }, 1);
-  return all;
-}
-
-std::map<std::string, std::vector<std::byte>> contents(Trainer& trainer) {
-  std::map<std::string, std::vector<std::byte>> all;
-  for (const Variable& variable : trainer.store().variables()) {
-    all[variable.name].resize(variable.type.bytes());
-    trainer.store().download(variable, all[variable.name].data());
-  }
-  return all;
 }
 
 std::string error_of(const std::function<void()>& f) {

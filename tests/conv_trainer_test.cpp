@@ -1,5 +1,6 @@
 // The convolutional presets: sizes, launches, algorithms against each other, and the GPU against the CPU.
 #include "tests/devices.h"
+#include "tests/trainers.h"
 
 #include <ganforge/ganforge.h>
 
@@ -48,13 +49,6 @@ TrainerOptions options_of(const Preset& p, std::int64_t batch) {
   TrainerOptions options = trainer_options(preset(p.name));
   options.batch = batch;
   return options;
-}
-
-std::vector<Stats> train(Trainer& trainer, std::int64_t steps) {
-  std::vector<Stats> all;
-  trainer.run(
-      steps, [&](const Stats& s) { all.push_back(s); }, 1);
-  return all;
 }
 
 void expect_close(const std::vector<Stats>& a, const std::vector<Stats>& b, float tolerance) {

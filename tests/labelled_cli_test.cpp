@@ -38,11 +38,7 @@ class LabelledCli : public Cli {
  protected:
   LabelledCli() { write_labels(3), write(path("conditional.toml"), conditional_model); }
 
-  void write_labels(int classes) {
-    std::string labels = {0, 0, 8, 1, 0, 0, 1, 0};
-    for (int i = 0; i < 256; ++i) labels += static_cast<char>(i % classes);
-    write(path("labels-idx1-ubyte"), labels);
-  }
+  void write_labels(int classes) { write(path("labels-idx1-ubyte"), labels(256, classes)); }
 
   const std::string run = "runs/00000-conditional-images-idx3-ubyte";
   const Words sample_words = {"sample", run, "--device", "cpu"};

@@ -1,6 +1,7 @@
 // Trainers with every objective and penalty, on both backends.
 #include "tests/devices.h"
 #include "tests/files.h"
+#include "tests/trainers.h"
 
 #include <ganforge/ganforge.h>
 
@@ -23,19 +24,6 @@ TrainerOptions small_options() {
 
 HostDataset points() {
   return sample_mixture(*find_mixture("ring8"), 256, 0);
-}
-
-std::vector<Stats> train(Trainer& trainer, std::int64_t steps) {
-  std::vector<Stats> all;
-  trainer.run(
-      steps, [&](const Stats& s) { all.push_back(s); }, 1);
-  return all;
-}
-
-std::vector<float> weights(Trainer& trainer, Network& network) {
-  std::vector<float> values(static_cast<std::size_t>(network.weights().type.shape.elements()));
-  trainer.store().download(network.weights(), values.data());
-  return values;
 }
 
 const std::vector<Penalty> every_penalty = {{.kind = Penalty::Kind::r1, .weight = 0.1f},
@@ -316,12 +304,7 @@ TEST(Config, KeepsPenaltiesAndDecays) {
   EXPECT_TRUE(parse_config("preset = \"toy-2d\"\npenalty = []\n", "a.toml").training.penalties.empty());
 
   const auto expect = [](const std::string& toml, const std::string& what) {
-    try {
-      parse_config("preset = \"toy-2d\"\n" + toml, "a.toml");
-      ADD_FAILURE() << "accepted: " << toml;
-    } catch (const ConfigError& error) {
-      EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
-    }
+    expect_config_error("toy-2d", toml, what);
   };
   expect("[[penalty]]\nweight = 1.0\n", "a.toml:2:1: a penalty has no type");
   expect("[[penalty]]\ntype = \"r3\"\n", "type must be one of r1, r2, gp, dragan");

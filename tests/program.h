@@ -103,6 +103,13 @@ inline std::string images(int count, int size = 28) {
   return file;
 }
 
+/// An IDX file of labels for `images(count)`: 0, 1, 2, …, again from `classes` on.
+inline std::string labels(int count, int classes) {
+  std::string file = {0, 0, 8, 1, 0, 0, static_cast<char>(count / 256), static_cast<char>(count % 256)};
+  for (int i = 0; i < count; ++i) file += static_cast<char>(i % classes);
+  return file;
+}
+
 inline Words operator+(Words a, const Words& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;

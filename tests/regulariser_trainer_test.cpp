@@ -1,6 +1,7 @@
 // Trainers with augmentation, spectral norm, noise, packing, accumulation and clipping, on both backends.
 #include "tests/devices.h"
 #include "tests/files.h"
+#include "tests/trainers.h"
 
 #include <ganforge/ganforge.h>
 
@@ -11,21 +12,6 @@
 
 namespace ganforge {
 namespace {
-
-HostDataset images(std::int64_t side = 8, std::int64_t channels = 3, std::int64_t count = 96) {
-  HostDataset data;
-  data.name = "images";
-  data.sample = {side, side, channels};
-  data.count = count;
-  std::vector<std::uint8_t> pixels;
-  std::uint32_t state = 7;
-  for (std::int64_t i = 0; i < count * side * side * channels; ++i) {
-    state = state * 1664525u + 1013904223u;
-    pixels.push_back(static_cast<std::uint8_t>(state >> 24));
-  }
-  data.pixels = std::move(pixels);
-  return data;
-}
 
 TrainerOptions small_options() {
   TrainerOptions options;
@@ -43,26 +29,6 @@ TrainerOptions plain_options() {
   options.discriminator =
       Sequential{Conv2d{.out_channels = 4, .stride = {2}, .padding = {1}}, LeakyReLU{0.2f}, Flatten{}, Linear{1}};
   return options;
-}
-
-std::vector<Stats> train(Trainer& trainer, std::int64_t steps) {
-  std::vector<Stats> all;
-  trainer.run(
-      steps, [&](const Stats& s) { all.push_back(s); }, 1);
-  return all;
-}
-
-std::vector<float> weights(Trainer& trainer, Network& network) {
-  std::vector<float> values(static_cast<std::size_t>(network.weights().type.shape.elements()));
-  trainer.store().download(network.weights(), values.data());
-  return values;
-}
-
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double most = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    most = std::max(most, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-  return most;
 }
 
 struct Setting {
@@ -124,7 +90,7 @@ TEST(Regularisers, TrainOnBothBackends) {
     setting.change(options);
     std::vector<std::vector<Stats>> runs;
     for (Device& device : devices()) {
-      const Dataset data(device, images());
+      const Dataset data(device, noise_images(96, {8, 8, 3}, 7));
       Trainer trainer(device, data, options);
       if (&setting == &settings()[0])  // what a step draws is read where it lies
         for (const std::string& copy : trainer.program().report().copies) ADD_FAILURE() << copy;
@@ -147,7 +113,7 @@ TEST(Regularisers, TrainOnBothBackends) {
 TEST(Regularisers, ResumeIsExact) {
   for (Device& device : devices()) {
     const test::TemporaryFolder folder;
-    const Dataset data(device, images());
+    const Dataset data(device, noise_images(96, {8, 8, 3}, 7));
     TrainerOptions options = small_options();
     options.augment = everything;
     options.augment_probability_decay = {Schedule::Kind::linear, 0.2f, 0, 10};
@@ -165,7 +131,7 @@ TEST(Regularisers, ResumeIsExact) {
 // A probability of 0 changes nothing, and the consistency penalty is then 0.
 TEST(Augmentation, NeverIsNone) {
   for (Device& device : devices()) {
-    const Dataset data(device, images());
+    const Dataset data(device, noise_images(96, {8, 8, 3}, 7));
     TrainerOptions options = plain_options();
     Trainer without(device, data, options);
     options.augment = everything;
@@ -185,7 +151,7 @@ TEST(Accumulation, IsTheLargerBatch) {
   for (Device& device : devices()) {
     for (const bool fresh : {false, true}) {
       SCOPED_TRACE(fresh);
-      const Dataset data(device, images());
+      const Dataset data(device, noise_images(96, {8, 8, 3}, 7));
       TrainerOptions options = plain_options();
       options.objective = fresh ? Objective::relativistic_paired : Objective::non_saturating;
       options.fresh_latents = fresh;
@@ -221,7 +187,7 @@ TEST(Accumulation, IsTheLargerBatch) {
 // With β₁ = 0 the first moment is the gradient that Adam was given.
 TEST(Clipping, KeepsTheGradientWithin) {
   for (Device& device : devices()) {
-    const Dataset data(device, images());
+    const Dataset data(device, noise_images(96, {8, 8, 3}, 7));
     TrainerOptions options = plain_options();
     options.generator_adam.beta1 = options.discriminator_adam.beta1 = 0;
     const auto norms = [&] {
@@ -249,7 +215,7 @@ TEST(Clipping, KeepsTheGradientWithin) {
 
 TEST(Packs, AreNeighboursSideBySide) {
   Device& device = devices()[0];
-  const Dataset data(device, images());
+  const Dataset data(device, noise_images(96, {8, 8, 3}, 7));
   TrainerOptions options = plain_options();
   options.pack = 4;
   Trainer trainer(device, data, options);
@@ -316,12 +282,7 @@ TEST(Config, KeepsRegularisers) {
   EXPECT_EQ(back.training.generator_max_norm, 1.5f);
 
   const auto expect = [](const std::string& toml, const std::string& what) {
-    try {
-      parse_config("preset = \"dcgan-28\"\n" + toml, "a.toml");
-      ADD_FAILURE() << "accepted: " << toml;
-    } catch (const ConfigError& error) {
-      EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
-    }
+    expect_config_error("dcgan-28", toml, what);
   };
   expect("augment = [\"colour\"]\n", "a.toml:2:12: augment must be one of color, translation, cutout");
   expect("augment = \"color\"\n", "augment must be a list");

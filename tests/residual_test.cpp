@@ -1,5 +1,6 @@
 // Residual layers: as data, as text, as a function; and the presets that are made of them.
 #include "tests/devices.h"
+#include "tests/trainers.h"
 
 #include <ganforge/ganforge.h>
 
@@ -136,15 +137,6 @@ TEST(Initializers, ByFanIn) {
   EXPECT_THROW(Initializer::parse("fan_in(-1)"), ConfigError);
 }
 
-HostDataset noise(std::int64_t count, const Shape& sample) {
-  HostDataset data{"noise", sample, count, {}, {}, {}};
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(count * sample.elements()));
-  std::uint32_t state = 1;
-  for (std::uint8_t& pixel : pixels) pixel = static_cast<std::uint8_t>((state = state * 1664525u + 1013904223u) >> 24);
-  data.pixels = std::move(pixels);
-  return data;
-}
-
 struct Preset {
   const char* name;
   Shape sample;
@@ -162,7 +154,7 @@ TEST(ResidualPresets, TrainOnEveryBackend) {
     std::vector<std::vector<Stats>> all;
     for (Device& device : devices()) {
       if (device.is_cuda() && &p != &presets[0]) continue;  // the same layers, and slow where a GPU is emulated
-      const Dataset data(device, noise(16, p.sample));
+      const Dataset data(device, noise_images(16, p.sample));
       TrainerOptions options = trainer_options(preset(p.name));
       options.batch = 2;
       Trainer trainer(device, data, options);
@@ -191,7 +183,7 @@ TEST(ResidualPresets, TrainOnEveryBackend) {
 // oneDNN allocates in every run: the rule must not pick it for these layers.
 TEST(ResidualPresets, NoConvolutionIsTheLibrarysOnTheCpu) {
   Device device = Device::cpu(1);
-  const Dataset data(device, noise(8, {28, 28, 1}));
+  const Dataset data(device, noise_images(8, {28, 28, 1}));
   TrainerOptions options = trainer_options(preset("r3gan-small"));
   options.batch = 2;
   Trainer trainer(device, data, options);
@@ -209,7 +201,7 @@ TEST(ResidualPresets, AlgorithmsAgree) {
   for (const ConvMode mode : {ConvMode::automatic, ConvMode::direct}) {
     Device device = Device::cpu(2);
     device.conv_policy().mode = mode;
-    const Dataset data(device, noise(16, {28, 28, 1}));
+    const Dataset data(device, noise_images(16, {28, 28, 1}));
     TrainerOptions options = trainer_options(preset("r3gan-small"));
     options.batch = 2;
     Trainer trainer(device, data, options);

@@ -1,5 +1,6 @@
 // Values that are not finite: found in their step, and traced to where they came from.
 #include "tests/devices.h"
+#include "tests/trainers.h"
 
 #include <ganforge/ganforge.h>
 
@@ -14,15 +15,6 @@ namespace ganforge {
 namespace {
 
 constexpr float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
-
-HostDataset noise(std::int64_t count) {
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(count) * 64);
-  std::uint32_t state = 7;
-  for (std::uint8_t& pixel : pixels) pixel = static_cast<std::uint8_t>((state = state * 1664525u + 1013904223u) >> 24);
-  HostDataset data{"noise", {8, 8, 1}, count, {}, {}, {}};
-  data.pixels = std::move(pixels);
-  return data;
-}
 
 TrainerOptions options() {
   TrainerOptions options;
@@ -54,7 +46,7 @@ DivergedError divergence(Trainer& trainer, std::int64_t steps) {
 
 TEST(Sentinel, NamesAWeightThatIsNotFiniteInItsStep) {
   for (Device& device : devices()) {
-    const Dataset data(device, noise(64));
+    const Dataset data(device, noise_images(64, {8, 8, 1}, 7));
     for (const float value : {nan, inf, -inf}) {
       for (const auto& [of_generator, parameter, element] :
            {std::tuple(true, "generator/3_linear/w", 5), std::tuple(true, "generator/2_batch_norm/gamma", 31),
@@ -74,7 +66,7 @@ TEST(Sentinel, NamesAWeightThatIsNotFiniteInItsStep) {
 
 TEST(Sentinel, FindsTheVariable) {
   for (Device& device : devices()) {
-    const Dataset data(device, noise(64));
+    const Dataset data(device, noise_images(64, {8, 8, 1}, 7));
     Trainer trainer(device, data, options());
     trainer.run(1);
     EXPECT_FALSE(trainer.find_bad_value());
@@ -89,7 +81,7 @@ TEST(Sentinel, FindsTheVariable) {
 
 TEST(Sentinel, FindsTheOperationThatOverflows) {
   for (Device& device : devices()) {
-    const Dataset data(device, noise(64));
+    const Dataset data(device, noise_images(64, {8, 8, 1}, 7));
     Trainer trainer(device, data, options());
     trainer.run(1);
     // Finite, but its products are not.
@@ -106,7 +98,7 @@ TEST(Sentinel, FindsTheOperationThatOverflows) {
 
 TEST(Sentinel, AHugeLearningRateDivergesAndACheckpointHeals) {
   for (Device& device : devices()) {
-    const Dataset data(device, noise(64));
+    const Dataset data(device, noise_images(64, {8, 8, 1}, 7));
     TrainerOptions wild = options();
     wild.discriminator_adam.lr = wild.generator_adam.lr = 1e30f;
     Trainer diverging(device, data, wild);

@@ -2,6 +2,7 @@
 #include "kernels/prologue.h"
 #include "tests/devices.h"
 #include "tests/files.h"
+#include "tests/trainers.h"
 
 #include <ganforge/ganforge.h>
 
@@ -15,11 +16,7 @@ namespace {
 
 /// Samples of noise; labels that tell them apart.
 HostDataset noise(std::int64_t count, const Shape& sample) {
-  HostDataset data{"noise", sample, count, {}, {}, {}};
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(count * sample.elements()));
-  std::uint32_t state = 1;
-  for (std::uint8_t& pixel : pixels) pixel = static_cast<std::uint8_t>((state = state * 1664525u + 1013904223u) >> 24);
-  data.pixels = std::move(pixels);
+  HostDataset data = noise_images(count, sample);
   data.labels.resize(static_cast<std::size_t>(count));
   std::iota(data.labels.begin(), data.labels.end(), 100);
   return data;

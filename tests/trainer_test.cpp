@@ -1,6 +1,7 @@
 // The trainer: statistics, sampling, checkpoints, objectives, and the GPU against the CPU.
 #include "tests/devices.h"
 #include "tests/files.h"
+#include "tests/trainers.h"
 
 #include <ganforge/ganforge.h>
 
@@ -35,22 +36,6 @@ TrainerOptions small_options() {
   options.latent = 10;
   options.batch = 16;
   return options;
-}
-
-std::vector<Stats> train(Trainer& trainer, std::int64_t steps, std::int64_t every = 1) {
-  std::vector<Stats> all;
-  trainer.run(
-      steps, [&](const Stats& s) { all.push_back(s); }, every);
-  return all;
-}
-
-std::map<std::string, std::vector<std::byte>> contents(Trainer& trainer) {
-  std::map<std::string, std::vector<std::byte>> all;
-  for (const Variable& variable : trainer.store().variables()) {
-    all[variable.name].resize(variable.type.bytes());
-    trainer.store().download(variable, all[variable.name].data());
-  }
-  return all;
 }
 
 bool same(const Stats& a, const Stats& b) {

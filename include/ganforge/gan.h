@@ -53,9 +53,9 @@ struct CodeOptions {
 
 /// What a training run is made of; every value has the default of a Keras tutorial.
 ///
-/// Models with layers that read the class of each sample (layers.h) are conditional. A step draws the labels of its real
-/// samples, and asks the generator for samples of the same classes: both networks see the classes as often as they are
-/// in the data. The classes are those of the data set.
+/// Models with layers that read the class of each sample (layers.h) are conditional. A step draws the labels of its
+/// real samples, and asks the generator for samples of the same classes: both networks see the classes as often as they
+/// are in the data. The classes are those of the data set.
 struct TrainerOptions {
   Model generator, discriminator;
   LatentSpec latent = 100;  ///< shape without the batch, and distribution
@@ -66,10 +66,10 @@ struct TrainerOptions {
   /// The generator's update draws latents of its own, and real samples if the objective is relativistic (WGAN-GP,
   /// SNGAN, R3GAN). Else it reuses those of the discriminator's last update (DCGAN, and cheaper).
   bool fresh_latents = false;
-  std::vector<Penalty> penalties;  ///< at most one of each kind; intervals other than 1 must agree
+  std::vector<Penalty> penalties;   ///< at most one of each kind; intervals other than 1 must agree
   float classification_weight = 1;  ///< of a class_head: D on real samples, G on its own
   CodeOptions codes;
-  float weight_clip = 0;           ///< the discriminator's weights stay within ± this (the first WGAN); 0: anywhere
+  float weight_clip = 0;  ///< the discriminator's weights stay within ± this (the first WGAN); 0: anywhere
   /// What every sample that the discriminator sees goes through, in both updates; `low` and `high` follow the
   /// trainer's.
   Augmentation augment;
@@ -118,8 +118,8 @@ struct Stats {
 /// Which samples of a model are wanted; an empty list is its default.
 struct SampleOptions {
   std::uint64_t seed = 0;
-  std::vector<std::int64_t> latents = {};     ///< a number for each sample: equal ones, equal latents. Default 0, 1, 2, …
-  std::vector<std::int32_t> labels = {};      ///< a conditional model: the class of each. Default: all classes in turn
+  std::vector<std::int64_t> latents = {};  ///< a number for each sample: equal ones, equal latents. Default 0, 1, 2, …
+  std::vector<std::int32_t> labels = {};   ///< a conditional model: the class of each. Default: all classes in turn
   std::vector<std::int32_t> categories = {};  ///< a model with codes: each sample's. Default: drawn as in training
   std::vector<float> continuous = {};         ///< [n, codes.continuous]. Default: drawn as in training
 };
@@ -192,8 +192,10 @@ class Trainer {
   void check_heads() const;
   void build_sampling(Graph& graph);
   void compile_programs();
-  void emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback,
+  /// What a step reported, its quantities `stride` floats apart: to the callback, and looked at for what is not finite.
+  void emit(const float* row, std::int64_t stride, std::int64_t step, const std::function<void(const Stats&)>& callback,
             std::int64_t every) const;
+  bool healthy(const float* row, std::int64_t stride) const;
   void emit_ring(const std::function<void(const Stats&)>& callback, std::int64_t every);
   bool lazy_step() const;
 
@@ -203,7 +205,8 @@ class Trainer {
   VariableStore store_;
   std::vector<std::string> classes_;  // of a conditional model
   std::unique_ptr<Network> generator_, discriminator_;
-  std::vector<Program> programs_;  // step, sampling, and the step with lazy penalties if there are any
+  std::vector<Program> programs_;            // step, sampling, and the step with lazy penalties if there are any
+  static constexpr std::size_t checks_ = 4;  // a report begins with those of the updates: 0 if all was finite
   std::vector<std::string> reported_names_;  // what the step reports, in its order
   std::int64_t lazy_interval_ = 0;
   HostMirror ring_, ring_tick_;

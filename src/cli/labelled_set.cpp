@@ -1,7 +1,7 @@
 #include "src/cli/labelled_set.h"
 
 #include "src/data/npz.h"
-#include "src/data/pixel.h"
+#include "src/gan/sample_images.h"
 
 #include <ganforge/error.h>
 
@@ -30,18 +30,13 @@ void make_folder(const fs::path& path) {
 }
 
 /// Bytes of `count` samples of a class, its latents none of another class.
-std::vector<std::uint8_t> pixels_of_class(Trainer& trainer, std::int64_t label, std::int64_t count,
-                                          std::uint64_t seed) {
+Bytes pixels_of_class(Trainer& trainer, std::int64_t label, std::int64_t count, std::uint64_t seed) {
   const auto n = static_cast<std::size_t>(count);
   SampleOptions wanted{.seed = seed};
   wanted.labels.assign(n, static_cast<std::int32_t>(label));
   wanted.latents.resize(n);
   std::iota(wanted.latents.begin(), wanted.latents.end(), label * count);
-  const Samples samples = trainer.sample(count, wanted);
-  const double low = static_cast<double>(samples.low), factor = 255.0 / (static_cast<double>(samples.high) - low);
-  std::vector<std::uint8_t> pixels(samples.values.size());
-  std::ranges::transform(samples.values, pixels.begin(), [&](float x) { return to_byte(x, low, factor); });
-  return pixels;
+  return to_images(trainer.sample(count, wanted), "the samples").pixels;
 }
 
 }  // namespace
@@ -56,7 +51,7 @@ void write_labelled_set(const fs::path& path, Trainer& trainer, std::int64_t per
     std::vector<std::uint8_t> x;
     std::vector<std::int32_t> y;
     for (std::int64_t c = 0; c < std::ssize(classes); ++c) {
-      const std::vector<std::uint8_t> pixels = pixels_of_class(trainer, c, per_class, seed);
+      const Bytes pixels = pixels_of_class(trainer, c, per_class, seed);
       x.insert(x.end(), pixels.begin(), pixels.end());
       y.insert(y.end(), static_cast<std::size_t>(per_class), static_cast<std::int32_t>(c));
     }
@@ -73,7 +68,7 @@ void write_labelled_set(const fs::path& path, Trainer& trainer, std::int64_t per
   for (std::int64_t c = 0; c < std::ssize(classes); ++c) {
     const fs::path folder = path / folder_name(classes[static_cast<std::size_t>(c)]);
     make_folder(folder);
-    const std::vector<std::uint8_t> pixels = pixels_of_class(trainer, c, per_class, seed);
+    const Bytes pixels = pixels_of_class(trainer, c, per_class, seed);
     for (std::int64_t i = 0; i < per_class; ++i) {
       const std::uint8_t* begin = pixels.data() + static_cast<std::size_t>(i) * bytes;
       write_png(folder / fmt::format("{:06}.png", i), {static_cast<int>(sample[1]),

@@ -23,7 +23,6 @@ class StackedEval {
   StackedMetrics floor(std::int64_t n, std::uint64_t seed);
 
   std::int64_t modes() const;
-  const Classifier& classifier() const { return classifier_; }
   const std::filesystem::path& classifier_file() const { return file_; }
 
  private:

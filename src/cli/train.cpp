@@ -169,7 +169,7 @@ int train(const TrainArguments& a, const std::vector<std::string>& words) {
   device.conv_policy() = config.convolutions;
   device.set_precision(config.precision);
   const TrainerOptions range = trainer_options(config);
-  const double data_diversity = diversity(host, range.low, range.high);
+  const double data_diversity = a.dry_run ? 0 : diversity(host, range.low, range.high);
   const Dataset data(device, std::move(host), a.data_memory);
   notice_residency(data, notices);
   const std::int64_t images_per_step = samples_per_step(config.training);

@@ -182,8 +182,11 @@ void TrainingRun::warn(std::int64_t step, const std::optional<CollapseWatch::Eve
 void TrainingRun::write_sample() {
   // Of seed 0: what `ganforge sample` shows.
   const std::int64_t count = data_.sample() == Shape{2} ? scatter_samples : grid_samples;
-  write_picture(folder_.sample(trainer_.step()), trainer_.picture(count), config_.data);
-  warn(trainer_.step(), collapse_.look(trainer_.step(), trainer_.sample(count)));
+  const Samples picture = trainer_.picture(count);
+  write_picture(folder_.sample(trainer_.step()), picture, config_.data);
+  // A grid of classes or codes has the same latents again and again.
+  const bool grid = picture.columns > 0;
+  warn(trainer_.step(), collapse_.look(trainer_.step(), grid ? trainer_.sample(count) : picture));
   metrics_->write_losses(folder_.losses(), folder_.path().filename().string());
 }
 

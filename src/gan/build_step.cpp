@@ -208,15 +208,15 @@ void Trainer::build_step(Graph& graph, bool lazy) {
     update.add(heads.weighted ? g_loss + heads.weighted : g_loss);
   }
   const UpdateCheck g_check = update.apply(o.generator_adam, g_rates);
-  std::vector<std::pair<std::string, Value>> report = {{"d_loss", d.loss},
+  std::vector<std::pair<std::string, Value>> report = {{"d_weights", d_check.weights},
+                                                       {"d_gradients", d_check.gradients},
+                                                       {"g_weights", g_check.weights},
+                                                       {"g_gradients", g_check.gradients},
+                                                       {"d_loss", d.loss},
                                                        {"g_loss", g_loss},
                                                        {"d_real", d.d_real},
                                                        {"d_fake", d.d_fake},
-                                                       {"d_accuracy", d.accuracy},
-                                                       {"d_weights", d_check.weights},
-                                                       {"d_gradients", d_check.gradients},
-                                                       {"g_weights", g_check.weights},
-                                                       {"g_gradients", g_check.gradients}};
+                                                       {"d_accuracy", d.accuracy}};
   if (!o.penalties.empty()) report.emplace_back("penalty", penalty ? penalty : scalar(graph, 0));
   report.insert(report.end(), d_heads.report.begin(), d_heads.report.end());
   context.report(report);

@@ -1,4 +1,6 @@
 // Checkpoints of a trainer: every saved variable by its name.
+#include "src/gan/checkpoint.h"
+
 #include "src/data/safetensors.h"
 
 #include <ganforge/error.h>
@@ -8,19 +10,25 @@
 
 namespace ganforge {
 
-void Trainer::save(const std::filesystem::path& path, std::map<std::string, std::string> metadata) {
+void write_variables(const std::filesystem::path& path, VariableStore& store,
+                     const std::function<bool(const Variable&)>& wanted,
+                     const std::map<std::string, std::string>& metadata) {
   std::vector<std::vector<std::byte>> host;
   std::vector<TensorSource> tensors;
-  for (const Variable& variable : store_.variables()) {
-    if (!variable.saved) continue;
+  for (const Variable& variable : store.variables()) {
+    if (!wanted(variable)) continue;
     host.emplace_back(variable.type.bytes());
-    store_.download(variable, host.back().data());
+    store.download(variable, host.back().data());
     tensors.push_back({variable.name, variable.type, host.back().data()});
   }
+  write_safetensors(path, tensors, metadata);
+}
+
+void Trainer::save(const std::filesystem::path& path, std::map<std::string, std::string> metadata) {
   metadata["ganforge.version"] = GANFORGE_VERSION;
   metadata["step"] = std::to_string(step_);
   if (!classes_.empty()) metadata["classes"] = std::to_string(classes_.size());
-  write_safetensors(path, tensors, metadata);
+  write_variables(path, store_, &Variable::saved, metadata);
 }
 
 std::map<std::string, std::string> Trainer::load(const std::filesystem::path& path) {

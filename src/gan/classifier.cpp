@@ -1,4 +1,6 @@
 #include "src/data/safetensors.h"
+#include "src/gan/checkpoint.h"
+#include "src/gan/shapes.h"
 
 #include <ganforge/classifier.h>
 #include <ganforge/error.h>
@@ -16,12 +18,6 @@ namespace {
 constexpr std::int64_t inference_batch = 200, smallest_side = 8, last_side = 7;
 constexpr float low = -1, high = 1;
 constexpr std::int64_t feature_count = 128;
-
-Shape batched(std::int64_t n, const Shape& sample) {
-  std::vector<std::int64_t> extents = {n};
-  extents.insert(extents.end(), sample.extents().begin(), sample.extents().end());
-  return Shape(extents);
-}
 
 /// Images to features.
 Sequential trunk(const Shape& sample) {
@@ -150,20 +146,12 @@ double Classifier::accuracy(const HostDataset& images) {
 }
 
 void Classifier::save(const std::filesystem::path& path, std::map<std::string, std::string> metadata) {
-  std::vector<std::vector<std::byte>> host;
-  std::vector<TensorSource> tensors;
-  for (const Variable& variable : store_->variables()) {
-    if (!is_of_model(variable)) continue;
-    host.emplace_back(variable.type.bytes());
-    store_->download(variable, host.back().data());
-    tensors.push_back({variable.name, variable.type, host.back().data()});
-  }
   metadata["ganforge.classifier"] = GANFORGE_VERSION;
   metadata["sample"] =
       nlohmann::json(std::vector<std::int64_t>(sample_.extents().begin(), sample_.extents().end())).dump();
   metadata["classes"] = nlohmann::json(classes_).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   metadata["feature_layer"] = trunk_->parameter_list().back().name;
-  write_safetensors(path, tensors, metadata);
+  write_variables(path, *store_, is_of_model, metadata);
   metadata_ = std::move(metadata);
 }
 

@@ -13,43 +13,46 @@ constexpr float sure = 0.999f, sure_of_fake = 0.01f;
 constexpr double low_share = 0.1, fallen_to = 1.0 / 3;
 constexpr std::int64_t warm_up = 1000;  // samples begin alike
 
-double mean_variance(const std::vector<float>& values, std::size_t count) {
-  const std::size_t size = count ? values.size() / count : 0;
-  double sum = 0;
-  for (std::size_t e = 0; e < size; ++e) {
-    double mean = 0, squares = 0;
-    for (std::size_t i = 0; i < count; ++i) mean += static_cast<double>(values[i * size + e]);
-    mean /= static_cast<double>(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      const double distance = static_cast<double>(values[i * size + e]) - mean;
-      squares += distance * distance;
+/// Mean over the elements of their variance over the samples, by Welford's recurrence: `sample(i)` has element e at
+/// [e].
+template <class Sample>
+double mean_variance(std::size_t count, std::size_t size, const Sample& sample) {
+  std::vector<double> mean(size), squares(size);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& values = sample(i);
+    for (std::size_t e = 0; e < size; ++e) {
+      const double x = static_cast<double>(values[e]), distance = x - mean[e];
+      mean[e] += distance / static_cast<double>(i + 1);
+      squares[e] += distance * (x - mean[e]);
     }
-    sum += squares / static_cast<double>(count);
   }
-  return size ? sum / static_cast<double>(size) : 0;
+  double sum = 0;
+  for (const double square : squares) sum += square;
+  return count * size > 0 ? sum / static_cast<double>(count * size) : 0;
 }
 
 }  // namespace
 
 double diversity(const Samples& samples) {
-  return mean_variance(samples.values, static_cast<std::size_t>(samples.shape[0]));
+  const auto count = static_cast<std::size_t>(samples.shape[0]);
+  const std::size_t size = count > 0 ? samples.values.size() / count : 0;
+  return mean_variance(count, size, [&](std::size_t i) { return samples.values.data() + i * size; });
 }
 
 double diversity(const HostDataset& data, float low, float high) {
-  const auto count = static_cast<std::size_t>(std::min<std::int64_t>(data.count, 1000));
+  const auto total = static_cast<std::size_t>(data.count), count = std::min<std::size_t>(total, 1000);
   const auto size = static_cast<std::size_t>(data.sample.elements());
-  std::vector<float> values(count * size);
-  for (std::size_t i = 0; i < count; ++i) {
-    // Spread over the whole set: files are often sorted by class.
-    const std::size_t from = i * static_cast<std::size_t>(data.count) / count * size;
-    float* to = values.data() + i * size;
-    if (data.type == DType::float32)
-      std::memcpy(to, data.pixels.data() + from * sizeof(float), size * sizeof(float));
-    else
-      for (std::size_t e = 0; e < size; ++e)
-        to[e] = low + (high - low) / 255 * static_cast<float>(data.pixels[from + e]);
+  // Spread over the whole set: files are often sorted by class.
+  const auto first = [&](std::size_t i) { return i * total / count * size; };
+  if (data.type == DType::float32) {
+    std::vector<float> point(size);
+    return mean_variance(count, size, [&](std::size_t i) -> const std::vector<float>& {
+      std::memcpy(point.data(), data.pixels.data() + first(i) * sizeof(float), size * sizeof(float));
+      return point;
+    });
   }
-  return mean_variance(values, count);
+  const double scale = (static_cast<double>(high) - static_cast<double>(low)) / 255;
+  return scale * scale * mean_variance(count, size, [&](std::size_t i) { return data.pixels.data() + first(i); });
 }
 
 std::optional<CollapseWatch::Event> CollapseWatch::look(const Stats& stats) {

@@ -1,6 +1,7 @@
 // The prologue of a step: what it draws from the data and from noise.
 #include "kernels/prologue.h"
 #include "src/gan/batch_feed.h"
+#include "src/gan/shapes.h"
 
 #include <ganforge/error.h>
 #include <ganforge/gan.h>
@@ -13,10 +14,8 @@ namespace {
 /// Where streamed batches arrive; the programs of a store that draw the same from the same data share it.
 Variable& staged_batches(VariableStore& store, const Dataset& data, std::int64_t rows, const Variable& tick,
                          const Variable& cursor) {
-  std::vector<std::int64_t> extents = {2, rows};
-  extents.insert(extents.end(), data.sample().extents().begin(), data.sample().extents().end());
   const std::string name = fmt::format("data/staged/{}/{}", fmt::ptr(data.host_pixels().data()), rows);
-  Variable& staged = store.variable(name, {DType::uint8, Shape(extents)}, false);
+  Variable& staged = store.variable(name, {DType::uint8, batched(2, batched(rows, data.sample()))}, false);
   if (!staged.feed) staged.feed = std::make_unique<BatchFeed>(store, staged, data, tick, cursor);
   return staged;
 }

@@ -7,10 +7,10 @@ namespace ganforge {
 
 /// Of everything that the discriminator judges in a step; rows of numbers and noise are used up pass by pass.
 struct Disguise {
-  Augmentation augment;
-  Value numbers, probability;  ///< [rows, augment_numbers] and a scalar; absent without augmentation
-  Value noise, noise_scale;    ///< [rows, …] and a scalar, added behind the augmentation; absent: none
-  int pack = 1;                ///< so many neighbours are one input (PacGAN: Lin et al., arXiv:1712.04086)
+  Augmentation augment = {};
+  Value numbers = {}, probability = {};  ///< [rows, augment_numbers] and a scalar; absent without augmentation
+  Value noise = {}, noise_scale = {};    ///< [rows, …] and a scalar, added behind the augmentation; absent: none
+  int pack = 1;                          ///< so many neighbours are one input (PacGAN: Lin et al., arXiv:1712.04086)
 };
 
 /// m neighbours side by side: [N, features] → [N/m, m·features], [N, H, W, C] → [N/m, H, W, m·C].

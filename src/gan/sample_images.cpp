@@ -1,6 +1,8 @@
 #include "src/gan/sample_images.h"
 
-#include <cmath>
+#include "src/data/pixel.h"
+
+#include <algorithm>
 
 namespace ganforge {
 
@@ -9,12 +11,9 @@ HostDataset to_images(const Samples& samples, const std::string& name) {
   images.name = name;
   images.sample = Shape(samples.shape.extents().subspan(1));
   images.count = samples.shape[0];
-  const float scale = 255 / (samples.high - samples.low);
+  const double low = static_cast<double>(samples.low), factor = 255.0 / (static_cast<double>(samples.high) - low);
   std::vector<std::uint8_t> pixels(samples.values.size());
-  for (std::size_t i = 0; i < pixels.size(); ++i) {
-    const float x = std::round((samples.values[i] - samples.low) * scale);
-    pixels[i] = x >= 255 ? 255 : x > 0 ? static_cast<std::uint8_t>(x) : 0;
-  }
+  std::ranges::transform(samples.values, pixels.begin(), [&](float x) { return to_byte(x, low, factor); });
   images.pixels = std::move(pixels);
   return images;
 }

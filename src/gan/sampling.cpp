@@ -17,8 +17,8 @@ constexpr std::int64_t picture_columns = 10, picture_classes = 32;
 enum { draw_latents, draw_category, draw_continuous };
 
 /// Row `row` of the numbers that `spec` says, the same wherever the row stands.
-void draw_row(const LatentSpec& spec, std::uint64_t seed, std::uint32_t number, std::int64_t row, std::span<float> to) {
-  const CpuStream stream{1, detect_isa()};
+void draw_row(const CpuStream& stream, const LatentSpec& spec, std::uint64_t seed, std::uint32_t number,
+              std::int64_t row, std::span<float> to) {
   const std::int64_t tick = 0, count = std::ssize(to);
   const Draw draw{seed, purpose_sample, number, row * count};
   if (spec.uniform)
@@ -71,6 +71,7 @@ Samples Trainer::sample(std::int64_t n, const SampleOptions& wanted) {
   std::vector<float> z(static_cast<std::size_t>(sampling_batch * row));
   std::vector<std::int32_t> labels(static_cast<std::size_t>(sampling_batch));
   Samples samples{per_run.with(0, n), {}, options_.low, options_.high};
+  const CpuStream stream{1, detect_isa()};
 
   /// The input of sample i; beyond the last one, something.
   const auto fill = [&](std::int64_t i, std::span<float> to) {
@@ -79,10 +80,10 @@ Samples Trainer::sample(std::int64_t n, const SampleOptions& wanted) {
     const auto part = [&](std::int64_t begin, std::int64_t count) {
       return to.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
     };
-    draw_row(options_.latent, wanted.seed, draw_latents, number, part(0, latent));
+    draw_row(stream, options_.latent, wanted.seed, draw_latents, number, part(0, latent));
     if (codes.categories > 0) {
       float category = 0;
-      draw_row({{1}, true, 0.0f, static_cast<float>(codes.categories)}, wanted.seed, draw_category, number,
+      draw_row(stream, {{1}, true, 0.0f, static_cast<float>(codes.categories)}, wanted.seed, draw_category, number,
                {&category, 1});
       if (i < n && !wanted.categories.empty()) category = static_cast<float>(wanted.categories[k]);
       const std::span<float> hot = part(latent, codes.categories);
@@ -91,7 +92,7 @@ Samples Trainer::sample(std::int64_t n, const SampleOptions& wanted) {
     }
     if (codes.continuous > 0) {
       const std::span<float> numbers = part(latent + codes.categories, codes.continuous);
-      draw_row({{codes.continuous}, true, -1.0f, 1.0f}, wanted.seed, draw_continuous, number, numbers);
+      draw_row(stream, {{codes.continuous}, true, -1.0f, 1.0f}, wanted.seed, draw_continuous, number, numbers);
       if (i < n && !wanted.continuous.empty())
         std::copy_n(wanted.continuous.begin() + i * codes.continuous, codes.continuous, numbers.begin());
     }

@@ -63,18 +63,18 @@ Trainer::Trainer(Device& device, const Dataset& data, TrainerOptions options)
       ring_(device, static_cast<std::size_t>(ring_rows * statistics_slots) * sizeof(float)),
       ring_tick_(device, static_cast<std::size_t>(ring_rows) * sizeof(std::int64_t)) {
   check(options_, data_);
-  const std::int64_t n = options_.batch, per_step = n * options_.accumulate, classes = std::ssize(data_.classes());
-  // Networks that take labels are found by giving them some.
-  const std::int64_t placeholder = std::max<std::int64_t>(1, classes);
+  const std::int64_t n = options_.batch, per_step = n * options_.accumulate;
+  // Both are offered labels, to see whether they take them; where the data have none, of one class.
+  const std::int64_t offered = std::max<std::int64_t>(1, std::ssize(data_.classes()));
   generator_ =
-      std::make_unique<Network>(store_, "generator", options_.generator, generator_input(options_, n), placeholder);
+      std::make_unique<Network>(store_, "generator", options_.generator, generator_input(options_, n), offered);
   if (generator_->output_shape() != batched(n, data_.sample()))
     throw ShapeError(fmt::format("the generator makes samples {}, but those of {} are {}",
                                  Shape(generator_->output_shape().extents().subspan(1)).str(), data_.name(),
                                  data_.sample().str()));
   discriminator_ =
       std::make_unique<Network>(store_, "discriminator", options_.discriminator,
-                                batched(n / options_.pack, packed_shape(data_.sample(), options_.pack)), placeholder);
+                                batched(n / options_.pack, packed_shape(data_.sample(), options_.pack)), offered);
   if (discriminator_->output_shape().elements() != n / options_.pack)
     throw ShapeError(fmt::format("the discriminator must make one number a {}, but makes {}",
                                  options_.pack > 1 ? "pack of samples" : "sample",
@@ -135,6 +135,7 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
   const bool wanted = callback && every > 0;
   const std::function<void(const Stats&)> receive = wanted ? callback : [](const Stats&) {};
   if (!wanted) every = std::numeric_limits<std::int64_t>::max();
+  const Variable& reported = *store_.find(statistics_variable);
   float statistics[statistics_slots * statistics_stride];
   bool ring_pending = false;
   reported_ = step_;
@@ -142,8 +143,8 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
     programs_[lazy_step() ? 2 : 0].run();
     ++step_;
     if (!device_.is_cuda()) {
-      store_.download(*store_.find(statistics_variable), statistics);
-      emit(statistics, step_, receive, every);
+      store_.download(reported, statistics);
+      emit(statistics, statistics_stride, step_, receive, every);
     } else if (step_ % ring_interval == 0) {
       // What was copied an interval ago is here by now; the step goes on meanwhile.
       if (ring_pending) emit_ring(receive, every);
@@ -160,18 +161,26 @@ void Trainer::run(std::int64_t steps, const std::function<void(const Stats&)>& c
   emit_ring(receive, every);
   // The last step's report is filed by the step that follows it.
   if (reported_ < step_) {
-    store_.download(*store_.find(statistics_variable), statistics);
-    emit(statistics, step_, receive, every);
+    store_.download(reported, statistics);
+    emit(statistics, statistics_stride, step_, receive, every);
     reported_ = step_;
   }
 }
 
-void Trainer::emit(const float* row, std::int64_t step, const std::function<void(const Stats&)>& callback,
-                   std::int64_t every) const {
+bool Trainer::healthy(const float* row, std::int64_t stride) const {
+  for (std::size_t i = 0; i < reported_names_.size(); ++i) {
+    const float value = row[static_cast<std::int64_t>(i) * stride];
+    if (!std::isfinite(value) || (i < checks_ && value != 0)) return false;
+  }
+  return true;
+}
+
+void Trainer::emit(const float* row, std::int64_t stride, std::int64_t step,
+                   const std::function<void(const Stats&)>& callback, std::int64_t every) const {
   const auto find = [&](const char* name) -> std::optional<float> {
     const auto found = std::ranges::find(reported_names_, name);
     if (found == reported_names_.end()) return std::nullopt;
-    return row[(found - reported_names_.begin()) * static_cast<std::ptrdiff_t>(statistics_stride)];
+    return row[(found - reported_names_.begin()) * stride];
   };
   const auto at = [&](const char* name) { return find(name).value_or(0.0f); };
   if (step % every == 0)
@@ -179,6 +188,7 @@ void Trainer::emit(const float* row, std::int64_t step, const std::function<void
               at("d_accuracy"), at("penalty"), find("class_loss"), find("class_accuracy"), find("class_agreement"),
               find("code_loss")});
 
+  if (healthy(row, stride)) return;
   // In the order in which a step comes to them.
   const std::int64_t d_size = discriminator_->weights().type.shape[0], g_size = generator_->weights().type.shape[0];
   const auto fail = [&](const std::string& what) {
@@ -226,10 +236,7 @@ void Trainer::emit_ring(const std::function<void(const Stats&)>& callback, std::
     const std::int64_t row = (tick - 1) % ring_rows;
     if (ticks[row] != tick) break;  // not filed yet when the copy was made
     reported_ = tick;
-    float spread[statistics_slots * statistics_stride] = {};
-    for (int slot = 0; slot < statistics_slots; ++slot)
-      spread[slot * statistics_stride] = rows[row * statistics_slots + slot];
-    emit(spread, tick, callback, every);
+    emit(rows + row * statistics_slots, 1, tick, callback, every);
   }
 }
 

@@ -22,6 +22,18 @@ std::int64_t rows_of(const Shape& image, int groups) {
   return image.elements() / image[-1] / groups;
 }
 
+#if GANFORGE_CUDA
+/// What a kernel takes of the convolution: its operands, but for a bias, and its memory.
+ConvArgs conv_args(const Call& call, ConvDirection direction) {
+  ConvArgs args{};
+  (direction == ConvDirection::input ? args.y : args.x) = call.input<float>(0);
+  args.w = call.input<float>(1);
+  args.workspace = call.workspace;
+  args.tickets = static_cast<unsigned*>(call.persistent);
+  return args;
+}
+#endif
+
 class ConvNormOp : public Op {
  public:
   ConvNormOp(const ConvDataOp& conv, BatchNormOptions options) : conv_(conv), o_(options) {}
@@ -73,17 +85,12 @@ class ConvNormOp : public Op {
     kernel.workspace = plan.workspace;
     kernel.persistent = plan.tickets * sizeof(unsigned);
     kernel.note = "sub-pixel";
-    const bool image = direction == ConvDirection::input;
     kernel.run = [=, o = o_, p = static_cast<int>(first()), h = conv_.infer(in)[0].shape, bias = epilogue.bias,
                   run = std::move(plan.run)](Stream& s, std::span<const Call> calls) {
       const Call& call = calls[0];
-      ConvArgs args{};
-      (image ? args.y : args.x) = call.input<float>(0);
-      args.w = call.input<float>(1);
+      ConvArgs args = conv_args(call, direction);
       args.bias = bias ? call.input<float>(2) : nullptr;
       args.out = call.output<float>(0);
-      args.workspace = call.workspace;
-      args.tickets = static_cast<unsigned*>(call.persistent);
       BatchNormArgs norm{};
       norm.x = args.out;
       norm.gamma = call.input<float>(p);
@@ -172,15 +179,10 @@ class ConvNormGradOp : public Op, public ActGradAbsorber {
     kernel.workspace = plan.workspace;
     kernel.persistent = plan.tickets * sizeof(unsigned);
     kernel.note = "sub-pixel";
-    const bool image = direction == ConvDirection::input;
     kernel.run = [=, o = o_, input_act = input_act_, h = in[2].shape, run = std::move(plan.run)](
                      Stream& s, std::span<const Call> calls) {
       const Call& call = calls[0];
-      ConvArgs args{};
-      (image ? args.y : args.x) = call.input<float>(0);
-      args.w = call.input<float>(1);
-      args.workspace = call.workspace;
-      args.tickets = static_cast<unsigned*>(call.persistent);
+      const ConvArgs args = conv_args(call, direction);
       BatchNormGradArgs norm{};
       norm.x = call.input<float>(2);
       norm.gamma = call.input<float>(3);
